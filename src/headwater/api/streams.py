@@ -1,0 +1,165 @@
+"""The three streaming routes: bytes by digest, scans as Parquet, event batches."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from starlette.background import BackgroundTask
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from headwater.errors import InvalidInputError
+from headwater.lake import scan
+from headwater.operation import Operation
+from headwater.project import LocalProject, Project
+
+from .identity import project_of
+from .wire import answer
+
+_LENGTH = struct.Struct("<Q")
+_BLOCK = 1 << 20
+
+
+def _stored(project: Project, value: Any) -> Any:
+    return value
+
+
+_PUT = Operation("objects.put", "data:write", _stored, audited=False)
+_GET = Operation("objects.get", "data:read", _stored, audited=False)
+_APPEND = Operation("events.append", "runs:write", _stored, audited=False)
+_SCAN = Operation("data.scan", "data:read", _stored, audited=False)
+
+
+async def put_object(request: Request) -> Response:
+    """PUT /api/v1/objects: one object of any size, streamed; answers its digest and size."""
+    project = project_of(request)
+    project.call(_PUT, (None,), {})
+    with tempfile.TemporaryFile(dir=_spool(project)) as spool:
+        await _receive(request.stream(), spool)
+        spool.seek(0)
+        digest, size = await run_in_threadpool(project.objects.put_stream, spool)
+    await run_in_threadpool(_record, project)
+    return answer(request, {"digest": digest, "size": size})
+
+
+async def put_batch(request: Request) -> Response:
+    """POST /api/v1/objects: many small objects, each a length (8 bytes, little-endian) and its bytes."""
+    project = project_of(request)
+    project.call(_PUT, (None,), {})
+    body = await request.body()
+    digests = await run_in_threadpool(_put_all, project, body)
+    return answer(request, digests)
+
+
+async def missing(request: Request) -> Response:
+    """POST /api/v1/objects/missing: of these digests, those that the store lacks."""
+    project = project_of(request)
+    project.call(_GET, (None,), {})
+    digests = msgspec.msgpack.decode(await request.body(), type=list[str])
+    return answer(request, await run_in_threadpool(project.objects.missing, digests))
+
+
+async def get_object(request: Request) -> Response:
+    """GET /api/v1/objects/{digest}: the bytes, verified as they are read."""
+    project = project_of(request)
+    project.call(_GET, (None,), {})
+    reader = await run_in_threadpool(project.objects.open, request.path_params["digest"])
+    return StreamingResponse(
+        iterate_in_threadpool(_blocks(reader)),
+        media_type="application/octet-stream",
+        background=BackgroundTask(reader.close),
+    )
+
+
+async def object_size(request: Request) -> Response:
+    """GET /api/v1/objects/{digest}/size: how many bytes it has."""
+    project = project_of(request)
+    project.call(_GET, (None,), {})
+    return answer(request, await run_in_threadpool(project.objects.size, request.path_params["digest"]))
+
+
+async def append_events(request: Request) -> Response:
+    """POST /api/v1/events/{stream}: a batch of rows, durable when answered."""
+    import asyncio
+
+    project = project_of(request)
+    project.call(_APPEND, (None,), {})
+    body = await request.body()
+    json = request.headers.get("content-type", "").startswith("application/json")
+    rows = (msgspec.json if json else msgspec.msgpack).decode(body, type=list[dict[str, Any]])
+    await asyncio.wrap_future(project.events.append_soon(request.path_params["stream"], rows))
+    return answer(request, len(rows))
+
+
+async def scan_rows(request: Request) -> Response:
+    """GET /api/v1/scan?ref=…&columns=a,b&where=…: the rows of a version as one Parquet file."""
+    project = project_of(request)
+    project.call(_SCAN, (None,), {})
+    query = request.query_params
+    if "ref" not in query:
+        raise InvalidInputError("a scan needs ?ref=DATASET@VERSION; 'columns' and 'where' are optional.")
+    columns = query["columns"].split(",") if query.get("columns") else None
+    handle, name = tempfile.mkstemp(suffix=".parquet", dir=_spool(project))
+    os.close(handle)
+    path = Path(name)
+    table = await run_in_threadpool(scan, project, query["ref"], columns=columns, where=query.get("where"))
+    await run_in_threadpool(table.write_parquet, path)
+    return FileResponse(path, media_type="application/vnd.apache.parquet", background=BackgroundTask(path.unlink))
+
+
+async def _receive(blocks: AsyncIterator[bytes], spool: IO[bytes]) -> None:
+    async for block in blocks:
+        spool.write(block)
+
+
+def _put_all(project: Project, body: bytes) -> list[str]:
+    digests: list[str] = []
+    view = memoryview(body)
+    with project.objects.batch() as batch:
+        position = 0
+        while position < len(view):
+            (length,) = _LENGTH.unpack_from(view, position)
+            position += _LENGTH.size
+            if position + length > len(view):
+                raise InvalidInputError("the batch ends in the middle of an object; send it again whole.")
+            digests.append(batch.put(bytes(view[position : position + length])))
+            position += length
+    _record(project)
+    return digests
+
+
+def _record(project: Project) -> None:
+    """Record the packs just made: the client was told that its bytes are kept."""
+    with project.ledger.write():
+        pass
+
+
+def _blocks(reader: IO[bytes]) -> Iterator[bytes]:
+    while block := reader.read(_BLOCK):
+        yield block
+
+
+def _spool(project: Project) -> Path:
+    assert isinstance(project, LocalProject)
+    folder = project.state / "spool"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+ROUTES = [
+    Route("/api/v1/objects", put_object, methods=["PUT"]),
+    Route("/api/v1/objects", put_batch, methods=["POST"]),
+    Route("/api/v1/objects/missing", missing, methods=["POST"]),
+    Route("/api/v1/objects/{digest}", get_object, methods=["GET"]),
+    Route("/api/v1/objects/{digest}/size", object_size, methods=["GET"]),
+    Route("/api/v1/events/{stream}", append_events, methods=["POST"]),
+    Route("/api/v1/scan", scan_rows, methods=["GET"]),
+]

@@ -1,0 +1,34 @@
+"""What must hold of data: checks that run by themselves before a version reaches a protected branch.
+
+Checks are declared in headwater.toml (``[[checks.<dataset>]]``) or as functions in the project's checks.py
+(``@hw.check("flights")``). ``publish`` = commit + run the checks + move the branch; a version that fails waits in
+quarantine, readable, with its verdict.
+"""
+
+from __future__ import annotations
+
+from .functions import check
+from .publishing import publish, publish_files, publish_table
+from .quarantine import quarantine, release_from_quarantine
+from .running import run_checks
+from .stability import stability_index
+from .values import CheckResult, Publication, Quarantined, Verdict
+from .verdicts import find_verdict, get_verdict, list_verdicts
+
+__all__ = [
+    "CheckResult",
+    "Publication",
+    "Quarantined",
+    "Verdict",
+    "check",
+    "find_verdict",
+    "get_verdict",
+    "list_verdicts",
+    "publish",
+    "publish_files",
+    "publish_table",
+    "quarantine",
+    "release_from_quarantine",
+    "run_checks",
+    "stability_index",
+]

@@ -1,0 +1,159 @@
+"""``hw release`` and ``hw rollback``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .context import Context, pass_context, table, when
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headwater.release import GateResult, ReleaseRequest
+
+
+@click.group()
+def release() -> None:
+    """Moving a channel to another version of a model: gates, then the approvals it demands."""
+
+
+@release.command("request")
+@click.argument("version")
+@click.argument("channel")
+@click.option("--reason", "-r", required=True, help="Why this version should be there.")
+@pass_context
+def request(context: Context, version: str, channel: str, reason: str) -> int:
+    """Ask that CHANNEL (staging, production, …) point to VERSION (delay@v3)."""
+    from headwater.release import request_release
+
+    with context.open() as project:
+        made = request_release(project, version, channel, reason)
+    return _show_request(context, made)
+
+
+@release.command("gates")
+@click.argument("version")
+@click.argument("channel")
+@pass_context
+def gates(context: Context, version: str, channel: str) -> int:
+    """Show what the gates of CHANNEL say of VERSION, changing nothing."""
+    from headwater.release import check_gates
+
+    with context.open() as project:
+        found = check_gates(project, version, channel)
+    context.show(found, lambda: _gate_table(found))
+    return 0 if all(gate.open for gate in found) else 1
+
+
+@release.command("approve")
+@click.argument("request", metavar="REQUEST")
+@click.option("--reason", "-r", required=True)
+@pass_context
+def approve_command(context: Context, request: str, reason: str) -> int:
+    """Say yes to a request; the last yes that was missing releases it."""
+    from headwater.release import approve
+
+    with context.open() as project:
+        made = approve(project, request, reason)
+    return _show_request(context, made)
+
+
+@release.command("reject")
+@click.argument("request", metavar="REQUEST")
+@click.option("--reason", "-r", required=True)
+@pass_context
+def reject_command(context: Context, request: str, reason: str) -> int:
+    """Say no to a request, with a reason that is kept."""
+    from headwater.release import reject
+
+    with context.open() as project:
+        made = reject(project, request, reason)
+    context.show(made, lambda: f"request {made.id}: {made.status}. {made.why}")
+    return 0
+
+
+@release.command("requests")
+@click.option("--status", help="waiting, released, rejected or closed.")
+@click.option("--model")
+@click.option("--limit", default=20, show_default=True)
+@pass_context
+def requests(context: Context, status: str | None, model: str | None, limit: int) -> None:
+    """Show requests, newest first."""
+    from headwater.release import list_release_requests
+
+    with context.open() as project:
+        found = list_release_requests(project, model, status=status, limit=limit)
+    context.show(
+        found,
+        lambda: table(
+            ("request", "model", "version", "channel", "status", "by", "when", "why"),
+            [
+                (r.id, r.model, f"v{r.number}", r.channel, r.status, r.requested_by, when(r.requested_at), r.why[:80])
+                for r in found
+            ],
+        ),
+    )
+
+
+@release.command("log")
+@click.option("--model")
+@click.option("--channel")
+@click.option("--at", help="What was there at this date or time (UTC), who approved it, on what evidence.")
+@click.option("--limit", default=20, show_default=True)
+@pass_context
+def log(context: Context, model: str | None, channel: str | None, at: str | None, limit: int) -> None:
+    """Show releases and rollbacks, newest first."""
+    from headwater.release import release_log
+
+    with context.open() as project:
+        found = release_log(project, model, channel, at=at, limit=limit)
+    context.show(
+        found,
+        lambda: table(
+            ("when", "model", "channel", "version", "kind", "by", "approved by", "reason"),
+            [
+                (
+                    when(r.released_at),
+                    r.model,
+                    r.channel,
+                    f"v{r.number}",
+                    r.kind,
+                    r.by + (" (claimed)" if r.claimed else ""),
+                    ", ".join(a.by for a in r.approvals),
+                    r.reason,
+                )
+                for r in found
+            ],
+        ),
+    )
+
+
+@click.command()
+@click.argument("model")
+@click.option("--channel", default="production", show_default=True)
+@click.option("--to", help="A version; default: what was there before.")
+@click.option("--reason", "-r", required=True)
+@pass_context
+def rollback(context: Context, model: str, channel: str, to: str | None, reason: str) -> None:
+    """Put back what MODEL's channel pointed to before. No gate; recorded."""
+    from headwater.release import rollback as roll_back
+
+    with context.open() as project:
+        made = roll_back(project, model, channel, to=to, reason=reason)
+    context.show(made, lambda: f"{made.model}@{made.channel} is v{made.number} again (was v{made.previous_number})")
+
+
+def _show_request(context: Context, made: ReleaseRequest) -> int:
+    def render() -> str:
+        head = f"request {made.id}: {made.model} v{made.number} → {made.channel}: {made.status}"
+        return "\n".join(part for part in (head, made.why, _gate_table(made.gates)) if part)
+
+    context.show(made, render)
+    return 0 if made.status in ("waiting", "released") else 1
+
+
+def _gate_table(gates: Sequence[GateResult]) -> str:
+    rows = [("open" if g.open else "closed", g.name, g.found, g.wants, g.do) for g in gates]
+    return table(("gate", "name", "found", "wants", "do"), rows) if rows else ""

@@ -1,0 +1,27 @@
+"""Evaluation: measurements of model versions, recorded as evidence that gates read and cards show.
+
+Metrics with bootstrap intervals, slices, comparison of two versions on the same rows, and parity of an export with
+its original. What is measured here decides nothing: ``headwater.release`` reads it.
+"""
+
+from .card import model_card
+from .comparison import compare_models
+from .evaluation import evaluate_model
+from .evidence import find_evidence, get_evidence, list_evidence, record_evidence
+from .parity import check_parity, parity
+from .registering import register_model
+from .values import Evidence
+
+__all__ = [
+    "Evidence",
+    "check_parity",
+    "compare_models",
+    "evaluate_model",
+    "find_evidence",
+    "get_evidence",
+    "list_evidence",
+    "model_card",
+    "parity",
+    "record_evidence",
+    "register_model",
+]

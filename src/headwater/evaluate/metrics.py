@@ -1,0 +1,143 @@
+"""Metrics as functions of row weights, so that a thousand bootstrap samples cost a thousand weighted sums.
+
+A sample with replacement of n rows is a vector of n counts. Metrics that are means of a loss per row become one
+matrix product; the AUC, which is not, sorts its scores once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from headwater.errors import InvalidInputError
+
+Array = np.ndarray[Any, Any]
+Weighted = Callable[[Array], float]
+"""A metric of row weights, shape (rows,): counts of a bootstrap sample, or ones."""
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "auc": True,
+    "log_loss": False,
+    "brier": False,
+    "accuracy": True,
+    "calibration_error": False,
+    "mae": False,
+    "rmse": False,
+    "mape": False,
+    "r2": True,
+}
+"""Whether more of a metric is better; a metric that is not here is better the higher."""
+
+_FLOOR = 1e-15
+_BINS = 10
+
+
+def binary_metrics(truth: Array, probability: Array) -> dict[str, Weighted]:
+    """Return the metrics of two classes: auc, log_loss (nats), brier, accuracy (at 0.5), calibration_error.
+
+    ``truth`` holds booleans, ``probability`` that of True, both of shape (rows,). A metric is NaN where it is not
+    defined (the AUC of one class).
+    """
+    y = truth.astype(np.float64)
+    p = probability.astype(np.float64)
+    inside = np.clip(p, _FLOOR, 1 - _FLOOR)
+    loss = -np.where(y > 0, np.log(inside), np.log1p(-inside))
+    return {
+        "auc": weighted_auc(y, p),
+        "log_loss": _mean(loss),
+        "brier": _mean((p - y) ** 2),
+        "accuracy": _mean(((p > 0.5) == (y > 0)).astype(np.float64)),
+        "calibration_error": _calibration_error(y, p),
+    }
+
+
+def class_metrics(truth: Array, label: Array) -> dict[str, Weighted]:
+    """Return the metrics of labels alone: accuracy."""
+    return {"accuracy": _mean((truth == label).astype(np.float64))}
+
+
+def regression_metrics(truth: Array, value: Array) -> dict[str, Weighted]:
+    """Return the metrics of predicted numbers: mae, rmse, mape (percent, over rows whose truth is not 0), r2."""
+    y, p = truth.astype(np.float64), value.astype(np.float64)
+    error = p - y
+    some = y != 0
+    ratio = np.abs(np.divide(error, y, out=np.zeros_like(y), where=some)) * 100
+    squared = _mean(error**2)
+
+    def rmse(weights: Array) -> float:
+        return float(np.sqrt(squared(weights)))
+
+    def mape(weights: Array) -> float:
+        total = weights[some].sum()
+        return float(weights @ ratio / total) if total > 0 else float("nan")
+
+    def r2(weights: Array) -> float:
+        total = weights.sum()
+        mean = weights @ y / total
+        spread = weights @ (y - mean) ** 2
+        return float(1 - weights @ error**2 / spread) if spread > 0 else float("nan")
+
+    return {"mae": _mean(np.abs(error)), "rmse": rmse, "mape": mape, "r2": r2}
+
+
+def weighted_auc(y: Array, score: Array) -> Weighted:
+    """Return the area under the ROC curve as a function of weights; ties count one half.
+
+    It is the share of pairs (one positive, one negative) that the score puts in the right order, so it follows from
+    the number of negatives below each score: U of Mann and Whitney (1947), Ann. Math. Statist. 18, 50.
+    """
+    if len(score) and not np.isfinite(score).all():
+        raise InvalidInputError("a score is not a number: the AUC needs a finite score for every row.")
+    _, group = np.unique(score, return_inverse=True)
+    groups = int(group.max()) + 1 if len(group) else 0
+
+    def auc(weights: Array) -> float:
+        positive = np.bincount(group, weights * y, minlength=groups)
+        negative = np.bincount(group, weights * (1 - y), minlength=groups)
+        pairs = positive.sum() * negative.sum()
+        if pairs == 0:
+            return float("nan")
+        below = np.cumsum(negative) - negative
+        return float(positive @ (below + negative / 2) / pairs)
+
+    return auc
+
+
+def calibration_bins(truth: Array, probability: Array) -> list[dict[str, float]]:
+    """Return ten equal-width bins of probability: rows, mean prediction and observed share of each that is not empty."""
+    y, p = truth.astype(np.float64), probability.astype(np.float64)
+    place = np.minimum((p * _BINS).astype(int), _BINS - 1)
+    rows = np.bincount(place, minlength=_BINS)
+    predicted = np.bincount(place, p, minlength=_BINS)
+    observed = np.bincount(place, y, minlength=_BINS)
+    return [
+        {
+            "from": i / _BINS,
+            "rows": int(rows[i]),
+            "predicted": predicted[i] / rows[i],
+            "observed": observed[i] / rows[i],
+        }
+        for i in range(_BINS)
+        if rows[i]
+    ]
+
+
+def _calibration_error(y: Array, p: Array) -> Weighted:
+    """Expected calibration error: the mean distance of prediction and observed share over ten equal-width bins."""
+    place = np.minimum((p * _BINS).astype(int), _BINS - 1)
+
+    def error(weights: Array) -> float:
+        predicted = np.bincount(place, weights * p, minlength=_BINS)
+        observed = np.bincount(place, weights * y, minlength=_BINS)
+        return float(np.abs(predicted - observed).sum() / weights.sum())
+
+    return error
+
+
+def _mean(values: Array) -> Weighted:
+    def mean(weights: Array) -> float:
+        return float(weights @ values / weights.sum())
+
+    return mean

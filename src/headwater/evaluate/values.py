@@ -1,0 +1,30 @@
+"""Evidence: a recorded measurement of something, which gates read and cards show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement: ``subject`` is the ref of what was measured, ``kind`` names the shape of ``body``.
+
+    Kinds made here: ``evaluation``, ``comparison``, ``parity``. A team's own kinds are as good.
+    ``data`` holds refs of what it was measured on, ``run`` the run that made it.
+    """
+
+    id: str
+    subject: str
+    kind: str
+    body: dict[str, Any]
+    created_at: int
+    maker: str
+    claimed: bool
+    data: tuple[str, ...] = ()
+    run: str | None = None
+
+    @property
+    def ref(self) -> str:
+        """The text that names this evidence in the lineage."""
+        return f"evidence:{self.id}"

@@ -1,0 +1,69 @@
+"""Media types by the ends of names, and which of them are tables that DuckDB reads."""
+
+from __future__ import annotations
+
+from .values import Entry
+
+PARQUET = "application/vnd.apache.parquet"
+
+_MEDIA = {
+    "arrow": "application/vnd.apache.arrow.file",
+    "avif": "image/avif",
+    "csv": "text/csv",
+    "csv.gz": "text/csv+gzip",
+    "gif": "image/gif",
+    "html": "text/html",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "md": "text/markdown",
+    "mp3": "audio/mpeg",
+    "mp4": "video/mp4",
+    "ndjson": "application/x-ndjson",
+    "npy": "application/x-npy",
+    "npz": "application/x-npz",
+    "onnx": "application/vnd.onnx",
+    "parquet": PARQUET,
+    "pdf": "application/pdf",
+    "png": "image/png",
+    "safetensors": "application/x-safetensors",
+    "svg": "image/svg+xml",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "toml": "application/toml",
+    "tsv": "text/tab-separated-values",
+    "txt": "text/plain",
+    "wav": "audio/wav",
+    "webp": "image/webp",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+    "zip": "application/zip",
+}
+
+# FILES is replaced by the list of local files. The cache's names have no ending, so nothing is left to guess.
+_READERS = {
+    PARQUET: "read_parquet(FILES, union_by_name = true)",
+    "text/csv": "read_csv(FILES, union_by_name = true, compression = 'none')",
+    "text/csv+gzip": "read_csv(FILES, union_by_name = true, compression = 'gzip')",
+    "text/tab-separated-values": "read_csv(FILES, union_by_name = true, delim = '\\t', compression = 'none')",
+    "application/x-ndjson": (
+        "read_json(FILES, format = 'newline_delimited', union_by_name = true, compression = 'none')"
+    ),
+}
+
+
+def media_of(path: str) -> str:
+    """Return the media type that the end of a name means, "" where it means none that we know."""
+    name = path.rsplit("/", 1)[-1].lower()
+    parts = name.split(".")
+    for count in (2, 1):
+        if len(parts) > count and (found := _MEDIA.get(".".join(parts[-count:]))):
+            return found
+    return ""
+
+
+def table_format(entry: Entry) -> str:
+    """Return how DuckDB reads a file (a table function of FILES), "" where the file is no table."""
+    return _READERS.get(entry.media or media_of(entry.path), "")

@@ -1,0 +1,55 @@
+"""Models: versions with their contract, files and lineage; loading them; reading what channels point to.
+
+A version's files are objects, each loaded by a flavour (``flavours/``: one small file each). Channel pointers are
+read here and written only by ``headwater.release``. Evidence about versions is made by ``headwater.evaluate``.
+"""
+
+from .contract import Contract, ContractError, Field, Problem
+from .execution import Execution, execution_of
+from .inference import infer_contract
+from .loading import Loaded, load, load_version
+from .reference import profile_reference
+from .registry import (
+    channels,
+    describe_model,
+    find_model_version,
+    get_model,
+    get_model_version,
+    list_model_versions,
+    list_models,
+    register,
+)
+from .rendering import example_row, json_schema, openapi_components
+from .saving import SavedModel, save_estimator
+from .values import CardText, Model, ModelFile, ModelVersion
+
+__all__ = [
+    "CardText",
+    "Contract",
+    "ContractError",
+    "Execution",
+    "Field",
+    "Loaded",
+    "Model",
+    "ModelFile",
+    "ModelVersion",
+    "Problem",
+    "SavedModel",
+    "channels",
+    "describe_model",
+    "example_row",
+    "execution_of",
+    "find_model_version",
+    "get_model",
+    "get_model_version",
+    "infer_contract",
+    "json_schema",
+    "list_model_versions",
+    "list_models",
+    "load",
+    "load_version",
+    "openapi_components",
+    "profile_reference",
+    "register",
+    "save_estimator",
+]

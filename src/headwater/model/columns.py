@@ -1,0 +1,150 @@
+"""Rows and frames as typed columns, and back: what models compute on.
+
+A float input is float64 with NaN where there is nothing, an int int64, a bool bool, a str an object array of str
+with None where there is nothing. A nullable int or bool that lacks a value becomes float64 with NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from headwater.errors import InvalidInputError
+
+from .contract import Field
+
+Array = np.ndarray[Any, Any]
+
+
+def columns_from_rows(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> dict[str, Array]:
+    """Return validated rows as one array per field, shape (rows,)."""
+    return {field.name: _from_values(field, [row[field.name] for row in rows]) for field in fields}
+
+
+def rows_from_columns(fields: Sequence[Field], columns: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """Return arrays as one dict per row, in the fields' order; floats keep every bit (float32 widens exactly)."""
+    names = [field.name for field in fields]
+    return [dict(zip(names, values, strict=True)) for values in zip(*(columns[n].tolist() for n in names), strict=True)]
+
+
+def as_columns(frame: Any) -> dict[str, Array]:
+    """Return a frame as numpy columns: a dict, a pandas or polars frame, or anything with an Arrow C stream.
+
+    Raises:
+        InvalidInputError: it is none of these.
+    """
+    if isinstance(frame, Mapping):
+        return {str(name): np.asarray(values) for name, values in frame.items()}
+    if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+        return {str(name): frame[name].to_numpy() for name in frame.columns}
+    if isinstance(frame, list) and (not frame or isinstance(frame[0], dict)):
+        names = list(frame[0]) if frame else []
+        return {name: np.asarray([row.get(name) for row in frame]) for name in names}
+    if callable(getattr(frame, "to_numpy", None)) and isinstance(found := frame.to_numpy(), dict):
+        return {str(name): _unmasked(values) for name, values in found.items()}  # a table of the lake
+    if hasattr(frame, "__arrow_c_stream__"):
+        return _from_arrow(frame)
+    raise InvalidInputError(
+        f"a {type(frame).__name__} is not a frame: give a pandas or polars frame, an Arrow table, a dict of columns "
+        "or a list of dicts."
+    )
+
+
+def input_columns(fields: Sequence[Field], frame: Any) -> dict[str, Array]:
+    """Return a frame's columns in the contract's types; other columns are left out.
+
+    Raises:
+        InvalidInputError: a column is missing, or cannot be of the contract's type.
+    """
+    given = as_columns(frame)
+    missing = [field.name for field in fields if field.name not in given]
+    if missing:
+        raise InvalidInputError(
+            f"the frame lacks the inputs {', '.join(missing)}; it has {', '.join(list(given)[:30])}.", missing=missing
+        )
+    return {field.name: _typed(field, given[field.name]) for field in fields}
+
+
+def take(columns: Mapping[str, Array], rows: Any) -> dict[str, Array]:
+    """Return some rows of columns, by index or mask."""
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def is_missing(values: Array) -> Array:
+    """Return where values are missing: NaN, None or NaT; shape as given."""
+    if values.dtype.kind == "f":
+        return np.asarray(np.isnan(values))
+    if values.dtype.kind in "mM":
+        return np.asarray(np.isnat(values))
+    if values.dtype.kind == "O":
+        return np.fromiter((v is None or v != v for v in values), bool, len(values))
+    return np.zeros(len(values), bool)
+
+
+def _from_values(field: Field, values: list[Any]) -> Array:
+    if field.type == "str":
+        column = np.empty(len(values), object)
+        column[:] = values
+        return column
+    if field.type == "float":
+        return np.array(values, np.float64)  # None becomes NaN
+    plain = np.int64 if field.type == "int" else np.bool_
+    return np.array(values, np.float64 if field.nullable and None in values else plain)
+
+
+def _typed(field: Field, values: Array) -> Array:
+    try:
+        if field.type == "str":
+            column = values.astype(object)
+            missing = is_missing(column)
+            if missing.any():
+                column[missing] = None
+            return column
+        if field.type == "float":
+            return values.astype(np.float64)
+        if values.dtype.kind in "iub":
+            return values.astype(np.int64 if field.type == "int" else np.bool_)
+        return _with_missing(field, values)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"the column '{field.name}' ({values.dtype}) cannot be read as {field.type}: {error}.", column=field.name
+        ) from error
+
+
+def _with_missing(field: Field, values: Array) -> Array:
+    """Return whole numbers or booleans out of floats or objects; float64 with NaN where some are missing."""
+    missing = is_missing(values)
+    numbers = np.where(missing, 0, values).astype(np.float64)
+    if (numbers != np.rint(numbers)).any():
+        raise ValueError(f"{numbers[numbers != np.rint(numbers)][0]} is not whole")
+    if missing.any():
+        return np.where(missing, np.nan, numbers)
+    # Objects are converted themselves: a whole number beyond 2**53 would lose digits as a float.
+    return values.astype(np.int64 if field.type == "int" else np.bool_)
+
+
+def _from_arrow(frame: Any) -> dict[str, Array]:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        found = connection.from_arrow(frame).fetchnumpy()
+    return {name: _unmasked(values) for name, values in found.items()}
+
+
+def _unmasked(values: Any) -> Array:
+    """Return a masked array with NaN or None where it is masked."""
+    if not isinstance(values, np.ma.MaskedArray):
+        # DuckDB gives text enums as pandas categories where pandas is installed.
+        return np.asarray(values)
+    mask = np.ma.getmaskarray(values)
+    if not mask.any():
+        return np.asarray(values.data)
+    if values.dtype.kind in "iu":
+        return np.where(mask, np.nan, values.data.astype(np.float64))
+    if values.dtype.kind == "f":
+        return np.where(mask, np.nan, values.data)
+    column = values.data.astype(object)
+    column[mask] = None
+    return column

@@ -1,0 +1,134 @@
+"""scikit-learn: kept as skops, never as a pickle; loading constructs only types that were trusted by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headwater.errors import CorruptError, MissingExtraError, RefusedError
+
+from ..contract import Contract
+from .outputs import Array, named_outputs
+
+ENGINES = ("scikit-learn", "skops", "numpy", "scipy")
+
+SAFE_TYPES = frozenset(
+    {
+        # Data holders of numpy and of scikit-learn's own trees and losses. skops lists them because they are compiled or private;
+        # constructing one runs no code of the file's.
+        "numpy.dtype",
+        "sklearn.tree._tree.Tree",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn._loss.link.IdentityLink",
+        "sklearn._loss.link.Interval",
+        "sklearn._loss.link.LogLink",
+        "sklearn._loss.link.LogitLink",
+        "sklearn._loss.link.MultinomialLogit",
+        "sklearn._loss.loss.AbsoluteError",
+        "sklearn._loss.loss.HalfBinomialLoss",
+        "sklearn._loss.loss.HalfGammaLoss",
+        "sklearn._loss.loss.HalfMultinomialLoss",
+        "sklearn._loss.loss.HalfPoissonLoss",
+        "sklearn._loss.loss.HalfSquaredError",
+        "sklearn._loss.loss.PinballLoss",
+        "sklearn.compose._column_transformer._RemainderColsList",
+    }
+)
+
+
+def save(estimator: Any, contract: Contract) -> bytes:
+    """Return a fitted estimator as skops bytes."""
+    data: bytes = _skops().dumps(estimator)
+    return data
+
+
+def load(data: bytes, contract: Contract, trusted: Sequence[str] = ()) -> SklearnPredictor:
+    """Return the estimator of skops bytes, ready to predict.
+
+    Raises:
+        RefusedError: the file would construct a type that is neither scikit-learn's own nor in ``trusted``.
+        CorruptError: the bytes are not skops (a pickle, for instance).
+        MissingExtraError: scikit-learn or skops is not installed.
+    """
+    return SklearnPredictor(load_estimator(data, trusted), contract)
+
+
+def load_estimator(data: bytes, trusted: Sequence[str] = ()) -> Any:
+    """Return the estimator itself; see ``load``."""
+    wanted = untrusted_types(data)
+    refused = sorted(set(wanted) - set(trusted))
+    if refused:
+        raise RefusedError(
+            f"this model would construct {', '.join(refused)}, which nobody trusted when it was registered. "
+            "Look at these types, then register it again with trusted=[...] naming them.",
+            types=refused,
+        )
+    return _skops().loads(data, trusted=[*wanted, *SAFE_TYPES])
+
+
+def untrusted_types(data: bytes) -> list[str]:
+    """Return the types in skops bytes that are neither skops' defaults nor in ``SAFE_TYPES``: a person must name them.
+
+    Raises:
+        CorruptError: the bytes are not skops.
+    """
+    try:
+        found = _skops().get_untrusted_types(data=data)
+    except MissingExtraError:
+        raise
+    except Exception as error:  # a zip, JSON or key error, by what the bytes happen to be
+        raise CorruptError(
+            f"these bytes are not a skops file: {error}. A pickle is never loaded as a model."
+        ) from error
+    return sorted(set(found) - SAFE_TYPES)
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """Return which types beyond the defaults skops bytes would construct, without constructing any."""
+    return {"untrusted": untrusted_types(data), "bytes": len(data)}
+
+
+class SklearnPredictor:
+    """An estimator that answers with the contract's outputs, on one thread."""
+
+    def __init__(self, estimator: Any, contract: Contract) -> None:
+        self._estimator = estimator
+        self._contract = contract
+
+    def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """Return each contract output, shape (rows,), for typed input columns of shape (rows,)."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            return named_outputs(self._contract, self._raw(estimator_input(self._estimator, self._contract, columns)))
+
+    def _raw(self, given: Any) -> dict[str, Array]:
+        if not hasattr(self._estimator, "classes_"):
+            return {"value": self._estimator.predict(given)}
+        raw = {"label": self._estimator.predict(given)}
+        if hasattr(self._estimator, "predict_proba"):
+            raw["probabilities"] = self._estimator.predict_proba(given)
+        return raw
+
+
+def estimator_input(estimator: Any, contract: Contract, columns: Mapping[str, Array]) -> Any:
+    """Return columns as what the estimator was fitted on: a pandas frame where it knows names, else a matrix."""
+    names = [field.name for field in contract.inputs]
+    if not hasattr(estimator, "feature_names_in_"):
+        import numpy as np
+
+        return np.column_stack([columns[name] for name in names])
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError("pandas", "pandas", "a scikit-learn model fitted on named columns") from error
+    return pandas.DataFrame({name: columns[name] for name in names}, copy=False)
+
+
+def _skops() -> Any:
+    try:
+        import skops.io
+    except ImportError as error:
+        raise MissingExtraError("skops", "sklearn", "a scikit-learn model") from error
+    return skops.io

@@ -1,0 +1,221 @@
+"""Putting many objects with few writes: gathered, de-duplicated, appended to packs, named when all is durable."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from headwater.errors import DeniedError, HeadwaterError, InvalidInputError, NotFoundError, StorageError
+
+from .chunks import blocks_of, cut_stream, list_bytes
+from .values import CHUNKED, MIB, PACK_BYTES, WHOLE_BYTES
+from .writer import NewEntry, PackWriter
+
+if TYPE_CHECKING:
+    from .store import ObjectStore
+
+_GROUP_BYTES = 4 * MIB
+_GROUP_ENTRIES = 1000
+_FIRST_READ = 2**16
+
+
+class Batch:
+    """A context in which objects are put; when it ends without an exception all of them are durable.
+
+    Left by an exception, nothing of it is named. ``put`` and ``put_file`` may be called from several threads.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._guard = threading.Lock()
+        self._seen: set[bytes] = set()
+        self._waiting: list[NewEntry] = []
+        self._waiting_bytes = 0
+        self._writer: PackWriter | None = None
+        self._closed: list[tuple[PackWriter, Future[None]]] = []
+        self._stager: ThreadPoolExecutor | None = None
+        self._over = False
+
+    def put(self, data: bytes) -> str:
+        """Put bytes and return their digest; they are durable when the batch has ended."""
+        if len(data) > WHOLE_BYTES:
+            return self._put_chunked(iter([data[i : i + WHOLE_BYTES] for i in range(0, len(data), WHOLE_BYTES)]))[0]
+        from blake3 import blake3
+
+        digest = blake3(data).digest()
+        self._add(NewEntry(digest, data, len(data)))
+        return digest.hex()
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        """Put a file's bytes and return their digest and number.
+
+        Raises:
+            NotFoundError: there is no such file.
+            DeniedError: this user may not read it.
+            InvalidInputError: it is a folder.
+        """
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unreadable(error, path) from error
+        try:
+            data = os.read(file, _FIRST_READ)
+            if more := os.read(file, _FIRST_READ):
+                return self._put_read(lambda count: os.read(file, count), data + more)
+        except OSError as error:
+            raise _unreadable(error, path) from error
+        finally:
+            os.close(file)
+        return self.put(data), len(data)
+
+    def put_stream(self, stream: BinaryIO) -> tuple[str, int]:
+        """Put what a binary stream holds from where it stands; return its digest and number of bytes."""
+        return self._put_read(stream.read, b"")
+
+    def _put_read(self, read: Callable[[int], bytes], first: bytes) -> tuple[str, int]:
+        """Put what ``first`` and the reads after it hold: whole when it is small, else chunk by chunk."""
+        parts, held = [first], len(first)
+        while held <= WHOLE_BYTES and (more := read(WHOLE_BYTES + 1 - held)):
+            parts.append(more)
+            held += len(more)
+        data = b"".join(parts)
+        if held <= WHOLE_BYTES:
+            return self.put(data), held
+        return self._put_chunked(blocks_of(read, data))
+
+    def _put_chunked(self, blocks: Iterator[bytes]) -> tuple[str, int]:
+        from blake3 import blake3
+
+        whole = blake3()
+        chunks: list[tuple[bytes, int]] = []
+        for digest, data in cut_stream(blocks, whole, self._store.pool):
+            self._add(NewEntry(digest, data, len(data)))
+            chunks.append((digest, len(data)))
+        size = sum(length for _, length in chunks)
+        body = list_bytes(chunks)
+        digest = whole.digest()
+        self._add(NewEntry(digest, body, size, CHUNKED, blake3(body).digest()))
+        return digest.hex(), size
+
+    def _add(self, entry: NewEntry) -> None:
+        with self._guard:
+            if entry.digest in self._seen:
+                return
+            self._require_open()
+            self._seen.add(entry.digest)
+            self._waiting.append(entry)
+            self._waiting_bytes += len(entry.body)
+            if self._waiting_bytes >= _GROUP_BYTES or len(self._waiting) >= _GROUP_ENTRIES:
+                self._write_waiting()
+
+    def _require_open(self) -> None:
+        if self._over:
+            raise StorageError("the batch is over (it ended, or a write in it failed): put the objects in a new one.")
+
+    def _write_waiting(self) -> None:
+        """Append what is gathered to the pack, without what the store holds already."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if not waiting:
+            return
+        held = self._store.held([entry.digest for entry in waiting])
+        new = [entry for entry in waiting if entry.digest not in held] if held else waiting
+        try:
+            start = 0
+            while start < len(new):
+                start = self._append(new, start)
+        except BaseException:
+            self._over = True
+            raise
+
+    def _append(self, new: list[NewEntry], start: int) -> int:
+        """Append from ``start`` what fits the open pack; return where the next one goes on."""
+        if self._writer is None:
+            self._writer = PackWriter(self._store.backend)
+        room = PACK_BYTES - self._writer.size
+        end = start
+        while end < len(new) and (len(new[end].body) <= room or end == start == len(self._writer.entries)):
+            room -= len(new[end].body)
+            end += 1
+        if end > start:
+            self._writer.append(new[start:end])
+        if end < len(new):
+            self._close_pack()
+        return end
+
+    def _close_pack(self) -> None:
+        """Close the open pack and make it durable beside what goes on."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        if self._stager is None:
+            workers = 4 if self._store.backend.remote else 1
+            self._stager = ThreadPoolExecutor(workers, thread_name_prefix="headwater-packs")
+        try:
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+        # At most as many packs wait for the network as are being sent: the spool stays bounded.
+        unfinished = [staged for _, staged in self._closed if not staged.done()]
+        if len(unfinished) >= 4:
+            unfinished[0].exception()
+        self._closed.append((writer, self._stager.submit(writer.stage)))
+
+    def __enter__(self) -> Self:
+        self._store.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._guard:
+            try:
+                if kind is None:
+                    self._finish()
+            finally:
+                self._abandon()
+
+    def _finish(self) -> None:
+        self._require_open()
+        self._write_waiting()
+        if self._writer is not None and not self._closed:  # the usual case: one pack, no thread needed
+            writer, self._writer = self._writer, None
+            done: Future[None] = Future()
+            done.set_result(None)
+            self._closed.append((writer, done))
+            writer.close()
+            writer.stage()
+        else:
+            self._close_pack()
+        for _, staged in self._closed:
+            staged.result()
+        for writer, _ in self._closed:
+            writer.publish()
+        self._store.made([writer for writer, _ in self._closed])
+
+    def _abandon(self) -> None:
+        """Let go of everything; what was published stays, the rest leaves nothing."""
+        self._over = True
+        if self._stager is not None:
+            self._stager.shutdown(wait=True, cancel_futures=True)
+        for writer, _ in self._closed:
+            writer.abandon()
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+        self._waiting.clear()
+
+
+def _unreadable(error: OSError, path: Path) -> HeadwaterError:
+    if isinstance(error, FileNotFoundError):
+        return NotFoundError(f"there is no file '{path}': it may have been moved since it was listed.", path=str(path))
+    if isinstance(error, PermissionError):
+        return DeniedError(f"this user may not read '{path}': check its owner and permissions.", path=str(path))
+    if isinstance(error, IsADirectoryError):
+        return InvalidInputError(f"'{path}' is a folder: put the files in it one by one.", path=str(path))
+    return StorageError(f"could not read '{path}': {error.strerror}; check the disk it is on.", path=str(path))

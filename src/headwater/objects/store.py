@@ -1,0 +1,357 @@
+"""The object store: bytes named by their digest, kept in packs on a folder, a bucket or in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, Self, cast
+
+from headwater.errors import CorruptError, GoneError, InvalidInputError, NotFoundError
+
+from .backend import Backend, PackMissing, open_backend
+from .batch import Batch
+from .cached import FileCache, place_copy, place_link
+from .findings import Finding
+from .index import Index
+from .packs import Footer
+from .reading import ObjectFile, Reader
+from .taking import footer_of, take_in
+from .values import Location, PackRecord
+from .writer import PackWriter
+
+PacksSince = Callable[[int], Iterable[PackRecord]]
+
+
+def open_store(
+    url: str | Path,
+    *,
+    cache: Path,
+    credentials: dict[str, str] | None = None,
+    clock: Callable[[], int] | None = None,
+) -> ObjectStore:
+    """Return the store at a folder's path, ``s3://bucket/prefix`` or ``memory://name``.
+
+    ``cache`` is a local folder for what can be made anew (the index, materialised files); it belongs to one store.
+    ``credentials`` for a bucket: endpoint, access_key, secret_key, region. ``clock`` gives UTC microseconds.
+
+    Raises:
+        InvalidInputError: the URL is of another kind.
+    """
+    backend = open_backend(url, cache=Path(cache), credentials=credentials)
+    return ObjectStore(backend, Path(cache), clock or (lambda: time.time_ns() // 1000))
+
+
+class ObjectStore:
+    """Immutable bytes by digest. Safe from threads; several processes may share a store and its cache folder.
+
+    ``packs_since`` is the ledger's list of packs after a sequence number, set by the project; until then the
+    packs that the place itself lists count.
+    """
+
+    def __init__(self, backend: Backend, cache: Path, clock: Callable[[], int]) -> None:
+        self.backend = backend
+        self.packs_since: PacksSince = self._listed
+        self._clock = clock
+        self._files = FileCache(cache)
+        self._index = Index(cache, backend.identity)
+        self._index.rebuild = self._rebuild
+        self._reader = Reader(self)
+        self._present: set[str] = set()  # packs that this process saw in their place
+        self._made: dict[str, tuple[PackRecord, Footer]] = {}  # by this process, not in the ledger's list yet
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = 0
+        self._guard = threading.Lock()
+
+    # Putting
+
+    def put(self, data: bytes) -> str:
+        """Put bytes, durable when this returns, and return their digest. For many objects use ``batch``."""
+        with self.batch() as batch:
+            return batch.put(data)
+
+    def batch(self) -> Batch:
+        """Return a context in which many objects are put with few writes."""
+        return Batch(self)
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        """Put a file of any size, streamed; return its digest and its number of bytes."""
+        with self.batch() as batch:
+            return batch.put_file(path)
+
+    def put_stream(self, stream: BinaryIO) -> tuple[str, int]:
+        """Put what a stream holds, of any size; return its digest and its number of bytes."""
+        with self.batch() as batch:
+            return batch.put_stream(stream)
+
+    # Getting
+
+    def get(self, digest: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return an object's bytes, verified, or those from ``start`` to ``end``.
+
+        Raises:
+            NotFoundError: the store has no such object; GoneError when its bytes were collected.
+            CorruptError: the bytes are not what the digest says, or their pack is missing.
+        """
+        if start < 0 or (end is not None and end < start):
+            raise InvalidInputError(f"bytes {start} to {end} are no range: give 0 <= start <= end.")
+        return self._reader.read(parse_digest(digest), start, end)
+
+    def get_many(self, digests: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield each digest once with its bytes, in the order in which the packs hold them, read with few reads.
+
+        Raises:
+            NotFoundError: one of them is not in the store; told before the first is yielded.
+        """
+        from .many import get_many
+
+        return get_many(self, self._reader, [parse_digest(digest) for digest in digests])
+
+    def open(self, digest: str) -> BinaryIO:
+        """Return an object as a seekable file, verified chunk by chunk as it is read."""
+        key = parse_digest(digest)
+        raw = ObjectFile(self._reader, key, self.locate(key))
+        return cast(BinaryIO, io.BufferedReader(raw, 2**16))
+
+    def size(self, digest: str) -> int:
+        """Return how many bytes an object has."""
+        return self.locate(parse_digest(digest)).size
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the store holds an object."""
+        return not self.missing([digest])
+
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        """Return those of the digests that the store does not hold, each once, in the order given."""
+        keys = {parse_digest(digest): digest for digest in digests}
+        held = self.held(list(keys))
+        if len(held) < len(keys):
+            self.refresh()
+            held |= self.held([key for key in keys if key not in held])
+        return [digest for key, digest in keys.items() if key not in held]
+
+    def cached_path(self, digest: str) -> Path:
+        """Return a read-only file of an object's bytes in the shared cache, made and verified when first asked for."""
+        key = parse_digest(digest)
+        location = self.locate(key)
+        name = key.hex()
+        if self._files.holds(name, location.size):
+            return self._files.path(name)
+        return self._files.make(name, self._reader.blocks(key, location))
+
+    def materialise(self, digest: str, target: Path, *, mode: Literal["copy", "link"] = "link") -> None:
+        """Put an object's bytes at a path, replacing what is there, all at once.
+
+        ``link``: a read-only hard link of the cached file (a read-only copy on another file system); ``copy``: a
+        file of the user's own.
+        """
+        if mode == "link":
+            place_link(self.cached_path(digest), Path(target))
+            return
+        key = parse_digest(digest)
+        place_copy(Path(target), self._reader.blocks(key, self.locate(key)))
+
+    # The ledger's side
+
+    def pending(self) -> list[PackRecord]:
+        """Return the durable packs that the ledger does not list yet, those of other processes of this machine too."""
+        waiting = {record.id: record for record, _ in list(self._made.values())}
+        for record in self._index.waiting():
+            if record.id not in waiting and self._is_present(record.id):
+                waiting[record.id] = record
+        return list(waiting.values())
+
+    def recorded(self, packs: Sequence[PackRecord]) -> None:
+        """Note that the ledger's transaction that lists these packs was committed."""
+        for record in packs:
+            self._made.pop(record.id, None)
+        self._index.mark_recorded([record.id for record in packs])
+
+    def verify(self) -> Iterator[Finding]:
+        """Read every byte of every pack and yield what is wrong: flipped bytes, short or missing packs, lost chunks."""
+        from .verifying import verify
+
+        return verify(self, self._index, self._reader)
+
+    def close(self) -> None:
+        """Let go of files and threads. What was put is durable already."""
+        with self._guard:
+            pool, self._pool = self._pool, None
+        if pool is not None and self._process == os.getpid():
+            pool.shutdown(wait=True)
+        self._index.close()
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # For the other modules of this package
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """The threads that hash and fetch, of this process."""
+        with self._guard:
+            if self._pool is None or self._process != os.getpid():
+                workers = max(2, min(os.cpu_count() or 2, 8))
+                self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headwater-objects")
+                self._process = os.getpid()
+            return self._pool
+
+    def held(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Return those of the digests whose entries the index knows in packs that are in their place."""
+        found = self._index.find(digests)
+        absent = {location.pack for location in found.values() if not self._is_present(location.pack)}
+        for pack in absent:
+            self._index.forget(pack)
+        return {digest for digest, location in found.items() if location.pack not in absent}
+
+    def made(self, writers: Sequence[PackWriter]) -> None:
+        """Take in packs just published by this process."""
+        for writer in writers:
+            record = PackRecord(
+                id=writer.id,
+                size=writer.size,
+                entries=len(writer.entries),
+                footer_digest=writer.id,
+                created_at=self._clock(),
+            )
+            footer = Footer(writer.footer)
+            self._made[record.id] = (record, footer)
+            self._present.add(record.id)
+            self._index.add(record, footer, recorded=False)
+
+    def locate(self, digest: bytes) -> Location:
+        """Return where an object lies.
+
+        Raises:
+            NotFoundError: the store has no such object.
+        """
+        location = self._index.find_one(digest)
+        if location is None:
+            self.refresh()
+            location = self._index.find_one(digest)
+        if location is None:
+            self.refresh(whole=True)
+            location = self._index.find_one(digest)
+        if location is None:
+            raise NotFoundError(
+                f"the store has no object {digest.hex()}. If it was put on another machine, its fact may not be "
+                "recorded yet; 'hw verify' tells whether a pack is missing.",
+                digest=digest.hex(),
+            )
+        return location
+
+    def locate_many(self, digests: Sequence[bytes]) -> dict[bytes, Location]:
+        """Return where each of the objects lies.
+
+        Raises:
+            NotFoundError: the store lacks one of them.
+        """
+        found = self._index.find(digests)
+        for digest in digests:
+            if digest not in found:
+                found[digest] = self.locate(digest)
+        return found
+
+    def refresh(self, *, whole: bool = False) -> None:
+        """Take in the packs that the ledger's list has and the index has not; ``whole`` asks for all of the list."""
+        take_in(self._index, self.backend, self.packs_since, self.pool, whole=whole)
+
+    def read_entry(self, digest: bytes, location: Location) -> bytes:
+        """Return an entry's bytes as the pack has them.
+
+        Raises:
+            GoneError: the pack was collected; the ledger does not list it any longer.
+            CorruptError: the pack is missing.
+        """
+        try:
+            return self.backend.read(location.pack, location.offset, location.length)
+        except PackMissing:
+            return self._read_elsewhere(digest, location)
+
+    def _read_elsewhere(self, digest: bytes, location: Location) -> bytes:
+        self._present.discard(location.pack)
+        listed = any(record.id == location.pack for record in self.packs_since(0)) or location.pack in self._made
+        self._index.forget(location.pack)
+        self.refresh(whole=True)
+        again = self._index.find_one(digest)
+        if again is not None and again.pack != location.pack:
+            return self.backend.read(again.pack, again.offset, again.length)
+        if listed:
+            raise CorruptError(
+                f"object {digest.hex()} cannot be read: its pack {location.pack} is missing. "
+                "Run 'hw verify' to see what else is, and bring the file back from a backup.",
+                digest=digest.hex(),
+                pack=location.pack,
+            )
+        raise GoneError(
+            f"the bytes of object {digest.hex()} were collected: no pack that the ledger lists holds them.",
+            digest=digest.hex(),
+        )
+
+    def relocate(self, digest: bytes, location: Location) -> Location | None:
+        """Read a pack's footer again and return where it says the entry lies; None when it says the same."""
+        record = self._record_of(location.pack)
+        if record is None:
+            return None
+        footer = footer_of(self.backend, record.id, record.size)
+        for key, found in footer.locations(location.pack):
+            if key == digest and found != location:
+                recorded = record.id not in {waiting.id for waiting in self._index.waiting()}
+                self._index.forget(record.id)
+                self._index.add(record, footer, recorded=recorded)
+                return found
+        return None
+
+    def _record_of(self, pack: str) -> PackRecord | None:
+        size = self.backend.size(pack)
+        if size is None:
+            return None
+        known = self._index.record(pack)
+        return known or PackRecord(id=pack, size=size, entries=0, footer_digest=pack, created_at=self._clock())
+
+    def _is_present(self, pack: str) -> bool:
+        if pack in self._present:
+            return True
+        if self.backend.size(pack) is None:
+            return False
+        self._present.add(pack)
+        return True
+
+    def _listed(self, seq: int) -> Iterator[PackRecord]:
+        """The packs that the place itself has, where no ledger lists them."""
+        for pack, size, kept_at in self.backend.packs():
+            yield PackRecord(id=pack, size=size, entries=0, footer_digest=pack, created_at=kept_at)
+
+    def _rebuild(self) -> None:
+        """Fill an empty index: from the ledger's list, this process's packs, and what the place has besides."""
+        take_in(self._index, self.backend, self.packs_since, self.pool, whole=True)
+        for record, footer in list(self._made.values()):
+            self._index.add(record, footer, recorded=False)
+        if self.packs_since != self._listed:
+            take_in(self._index, self.backend, self._listed, self.pool, whole=True, recorded=False)
+
+
+def parse_digest(text: str) -> bytes:
+    """Return a digest's 32 bytes.
+
+    Raises:
+        InvalidInputError: the text is not 64 hexadecimal characters.
+    """
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32 or len(text) != 64:
+        raise InvalidInputError(f"'{text}' is no digest: a digest has 64 characters of 0-9 and a-f.", text=text)
+    return digest

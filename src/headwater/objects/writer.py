@@ -1,0 +1,99 @@
+"""Writing packs: appended to a spool file, closed with footer and trailer, staged, and named at the very end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from headwater.durable import crash_point, disk_error
+
+from .backend import Backend
+from .packs import HEADER, Entries, header_bytes, trailer_bytes
+from .values import RAW
+
+
+class NewEntry(NamedTuple):
+    """An entry on its way into a pack: ``check`` is the digest of ``body`` where that is a chunk list."""
+
+    digest: bytes
+    body: bytes
+    size: int
+    kind: int = RAW
+    check: bytes | None = None
+
+
+class PackWriter:
+    """One pack being written; afterwards one that is durable but not named, until it is published or abandoned."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        folder = backend.spool()
+        self.path = Path(folder) / f"{os.getpid()}-{os.urandom(8).hex()}.tmp"
+        self.entries = Entries()
+        self.size = HEADER.size
+        self.id = ""
+        self.footer = b""
+        crash_point("objects.pack.create")
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            # While the lock is held this file is not an abandoned one; it goes with the process.
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._write([header_bytes()])
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def append(self, new: Sequence[NewEntry]) -> None:
+        """Write entries after those there are, in one go.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        at = self.size
+        add = self.entries.add
+        for digest, body, size, kind, check in new:
+            add(digest, at, len(body), size, kind, check)
+            at += len(body)
+        try:
+            self._write([entry.body for entry in new])
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+        self.size = at
+
+    def _write(self, parts: Sequence[bytes]) -> None:
+        view = memoryview(b"".join(parts) if len(parts) != 1 else parts[0])
+        while view:
+            view = view[os.write(self._file, view) :]
+
+    def close(self) -> None:
+        """Write footer and trailer, which gives the pack its id. No entry comes after it."""
+        from blake3 import blake3
+
+        self.footer = self.entries.footer()
+        digest = blake3(self.footer).digest()
+        trailer = trailer_bytes(self.footer, digest)
+        crash_point("objects.pack.footer")
+        try:
+            self._write([self.footer + trailer])
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+        self.size += len(self.footer) + len(trailer)
+        self.id = digest.hex()
+
+    def stage(self) -> None:
+        """Make the closed pack durable."""
+        self._backend.stage(self._file, self.path, self.id, self.size)
+
+    def publish(self) -> None:
+        """Name the staged pack, durably, and let the spool file go."""
+        self._backend.publish(self.path, self.id, self.size)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let the spool file go; a pack that was not published leaves nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,12 @@
+"""One ledger, one object store, one event log, and their settings: opened by folder or by URL.
+
+``open_project`` is the one way in. A project opened by folder runs operations in place and is its
+own administrator; one opened by URL sends them to a server, which checks who is asking.
+"""
+
+from .base import Actor, Project
+from .local import LocalProject, create_project
+from .opening import find_root, open_project
+from .settings import Settings
+
+__all__ = ["Actor", "LocalProject", "Project", "Settings", "create_project", "find_root", "open_project"]

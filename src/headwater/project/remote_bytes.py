@@ -1,0 +1,196 @@
+"""The streaming routes seen from the client: objects by digest, and event batches."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+
+import msgspec
+
+from headwater import canonical
+from headwater.errors import CorruptError
+
+if TYPE_CHECKING:
+    from .remote import Transport
+
+BATCH_BYTES = 16 * 2**20
+WHOLE_BYTES = 4 * 2**20
+_LENGTH = struct.Struct("<Q")
+
+
+class RemoteObjects:
+    """Objects of a project on a server: only what is missing travels, and every answer is verified."""
+
+    def __init__(self, transport: Transport, project_id: str) -> None:
+        self._transport = transport
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        self._cache = Path(home) / "headwater" / project_id
+
+    def put(self, data: bytes) -> str:
+        with self.batch() as batch:
+            return batch.put(data)
+
+    def batch(self) -> RemoteBatch:
+        return RemoteBatch(self)
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        with open(path, "rb") as stream:
+            return self.put_stream(stream)
+
+    def put_stream(self, stream: BinaryIO) -> tuple[str, int]:
+        answer = self._transport.send("PUT", "/api/v1/objects", iter(lambda: stream.read(1 << 20), b""))
+        stored = msgspec.msgpack.decode(answer)
+        return stored["digest"], stored["size"]
+
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        answer = self._transport.send("POST", "/api/v1/objects/missing", msgspec.msgpack.encode(list(digests)))
+        return msgspec.msgpack.decode(answer, type=list[str])
+
+    def has(self, digest: str) -> bool:
+        return not self.missing([digest])
+
+    def size(self, digest: str) -> int:
+        return int(msgspec.msgpack.decode(self._transport.send("GET", f"/api/v1/objects/{digest}/size")))
+
+    def get(self, digest: str, start: int = 0, end: int | None = None) -> bytes:
+        if start == 0 and end is None:
+            data = self._transport.send("GET", f"/api/v1/objects/{digest}")
+            _verify(digest, canonical.digest(data))
+            return data
+        with open(self.cached_path(digest), "rb") as file:
+            file.seek(start)
+            return file.read(-1 if end is None else end - start)
+
+    def get_many(self, digests: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        for digest in digests:
+            yield digest, self.get(digest)
+
+    def open(self, digest: str) -> BinaryIO:
+        return open(self.cached_path(digest), "rb")  # noqa: SIM115  # the caller closes what it asked to be opened
+
+    def cached_path(self, digest: str) -> Path:
+        """Return a read-only local file of these bytes, fetched and verified once."""
+        from blake3 import blake3
+
+        target = self._cache / digest[:2] / digest
+        if target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        hasher = blake3()
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            response = self._transport.open("GET", f"/api/v1/objects/{digest}")
+            while block := response.read(1 << 20):
+                hasher.update(block)
+                file.write(block)
+        try:
+            _verify(digest, hasher.hexdigest())
+            os.chmod(file.name, 0o444)
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+        return target
+
+    def materialise(self, digest: str, target: Path, *, mode: Literal["copy", "link"] = "link") -> None:
+        import shutil
+
+        source = self.cached_path(digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if mode == "link":
+            try:
+                os.link(source, target)
+                return
+            except OSError:  # another file system: a copy serves
+                pass
+        shutil.copyfile(source, target)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class RemoteBatch:
+    """Gathers small objects and sends those that the server lacks, a few MiB at a time."""
+
+    def __init__(self, store: RemoteObjects) -> None:
+        self._store = store
+        self._waiting: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def put(self, data: bytes) -> str:
+        digest = canonical.digest(data)
+        if digest not in self._waiting:
+            self._waiting[digest] = data
+            self._bytes += len(data)
+        if self._bytes >= BATCH_BYTES:
+            self.flush()
+        return digest
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        if path.stat().st_size > WHOLE_BYTES:
+            return self._store.put_file(path)
+        data = path.read_bytes()
+        return self.put(data), len(data)
+
+    def flush(self) -> None:
+        """Send what waits; the server answers when it is durable."""
+        if not self._waiting:
+            return
+        body = io.BytesIO()
+        for digest in self._store.missing(list(self._waiting)):
+            data = self._waiting[digest]
+            body.write(_LENGTH.pack(len(data)))
+            body.write(data)
+        if body.tell():
+            self._store._transport.send("POST", "/api/v1/objects", body.getvalue())
+        self._waiting.clear()
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()
+
+
+class RemoteEvents:
+    """Event batches of a project on a server."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def append(self, stream: str, rows: Sequence[dict[str, Any]]) -> None:
+        self._transport.send("POST", f"/api/v1/events/{stream}", msgspec.msgpack.encode(list(rows)))
+
+    def append_soon(self, stream: str, rows: Sequence[dict[str, Any]]) -> Future[None]:
+        done: Future[None] = Future()
+        try:
+            self.append(stream, rows)
+            done.set_result(None)
+        except Exception as error:  # carried to whoever waits on the future
+            done.set_exception(error)
+        return done
+
+    def flush(self) -> None:
+        """Every append was durable when it returned."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _verify(expected: str, found: str) -> None:
+    if expected != found:
+        raise CorruptError(
+            f"the server sent other bytes for object {expected[:12]}…: their digest is {found[:12]}…. "
+            "Run 'hw verify' on the server.",
+            digest=expected,
+        )

@@ -1,0 +1,314 @@
+"""Asking for a release, and saying yes or no to it.
+
+A request is ``waiting`` until it ends once and for all: ``released``, ``rejected`` or ``closed``. Each step is one
+transaction that reads the request anew, so of two people who act at once the second sees what the first did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from headwater.errors import ConflictError, InvalidInputError, RefusedError
+from headwater.model import ModelVersion, documents
+from headwater.model.refs import check_channel
+from headwater.model.registry import channel_head, get_model_version, read_version
+from headwater.operation import operation
+from headwater.project import Actor, Project
+
+from .approvers import require_may_approve
+from .gates import GateReader, read_gates
+from .moving import move_channel
+from .rows import read_request
+from .rules import ChannelRules, channel_rules
+from .values import GateResult, ReleaseRequest
+
+if TYPE_CHECKING:
+    from headwater.ledger import WriteTx
+
+
+@operation("release.request", needs="release:write")
+def request_release(project: Project, version: str, channel: str, reason: str) -> ReleaseRequest:
+    """Ask that a channel point to a model version (``delay@v3``), and return the request.
+
+    Its status says what came of it: ``released`` where gates are open and no approval is demanded, ``waiting`` for
+    approvals, ``closed`` where a gate is closed. A closed request stays on record with what each gate found.
+
+    Raises:
+        ConflictError: the channel points to that version already, or the same is asked for and waiting.
+        RefusedError: bytes of the version are gone, so that it could not be served.
+        NotFoundError: there is no such version.
+    """
+    check_channel(channel)
+    _require_reason(reason, "a request")
+    wanted = get_model_version(project, version)
+    _require_files(project, wanted)
+    rules = channel_rules(project.settings, wanted.model, channel)
+    with project.ledger.write() as tx:
+        champion = _champion(tx, wanted.model, channel)
+        _require_news(tx, wanted, channel, champion)
+        gates = _gates(tx, project, rules, wanted, channel, champion)
+        request = _record(tx, project.actor, wanted, channel, reason, rules.approvals, champion, gates)
+        why = _closed_because(gates)
+        if why:
+            _end(tx, request, "closed", why, gates)
+        elif rules.approvals <= 0:
+            _release(tx, project.actor, read_request(tx, request), wanted, champion, gates)
+        tx.announce("request", f"request:{request}")
+        return read_request(tx, request)
+
+
+@operation("release.approve", needs="release:approve")
+def approve(project: Project, request: str, reason: str) -> ReleaseRequest:
+    """Say yes to a waiting request; the last approval demanded releases it in the same transaction.
+
+    The gates are read again before the channel moves: a request whose gate has closed since ends as ``closed``.
+
+    Raises:
+        ConflictError: the request is no longer waiting, the channel moved since it was made, or this person has
+            decided already.
+        DeniedError: this person may not approve it (its author, without the role, or with a claimed name).
+    """
+    _require_reason(reason, "an approval")
+    with project.ledger.write() as tx:
+        found = read_request(tx, request)
+        _require_waiting(found)
+        wanted = read_version(tx, found.version)
+        champion = _champion(tx, found.model, found.channel)
+        moved = _moved_since(found, champion)
+        if moved:
+            _end(tx, found.id, "closed", moved, found.gates)
+        else:
+            rules = channel_rules(project.settings, found.model, found.channel)
+            require_may_approve(project.actor, rules, found, wanted)
+            _decide(tx, project.actor, found, "approve", reason)
+            _settle(tx, project, rules, read_request(tx, found.id), wanted, champion)
+            return read_request(tx, found.id)
+    # Raised after the transaction, so that the request is on record as closed.
+    raise ConflictError(f"request {found.id} is closed: {moved}.", request=found.id)
+
+
+@operation("release.reject", needs="release:approve")
+def reject(project: Project, request: str, reason: str) -> ReleaseRequest:
+    """Say no to a waiting request, which ends it; the author may, to withdraw it.
+
+    Raises:
+        ConflictError: the request is no longer waiting.
+    """
+    _require_reason(reason, "a rejection")
+    with project.ledger.write() as tx:
+        found = read_request(tx, request)
+        _require_waiting(found)
+        _decide(tx, project.actor, found, "reject", reason)
+        _end(tx, found.id, "rejected", f"{project.actor} said no: {reason}", found.gates)
+        tx.announce("request", found.ref)
+        return read_request(tx, found.id)
+
+
+@operation("release.gates", needs="release:read")
+def check_gates(project: Project, version: str, channel: str) -> list[GateResult]:
+    """Return what each gate of a channel says of a version now, without asking for anything."""
+    check_channel(channel)
+    with project.ledger.read() as tx:
+        wanted = read_version(tx, version)
+        rules = channel_rules(project.settings, wanted.model, channel)
+        head = channel_head(tx, wanted.model, channel)
+        reader = GateReader(tx, wanted, channel, read_version(tx, head) if head else None, project.clock())
+        return list(read_gates(project, rules.gates, reader))
+
+
+def _settle(
+    tx: WriteTx,
+    project: Project,
+    rules: ChannelRules,
+    request: ReleaseRequest,
+    wanted: ModelVersion,
+    champion: ModelVersion | None,
+) -> None:
+    """Release a request that has the approvals it needs, or close it where a gate has closed since."""
+    yes = [each for each in request.approvals if each.decision == "approve"]
+    # Rules may have changed since it was asked for: the stricter number holds.
+    if len(yes) < max(request.needs, rules.approvals):
+        tx.announce("request", request.ref)
+        return
+    gates = _gates(tx, project, rules, wanted, request.channel, champion)
+    why = _closed_because(gates)
+    if why:
+        _end(tx, request.id, "closed", why, gates)
+        tx.announce("request", request.ref)
+    else:
+        _release(tx, project.actor, request, wanted, champion, gates)
+
+
+def _release(
+    tx: WriteTx,
+    actor: Actor,
+    request: ReleaseRequest,
+    wanted: ModelVersion,
+    champion: ModelVersion | None,
+    gates: tuple[GateResult, ...],
+) -> None:
+    _end(tx, request.id, "released", "", gates)
+    move_channel(
+        tx,
+        wanted,
+        request.channel,
+        champion,
+        kind="release",
+        actor=actor,
+        reason=request.reason,
+        request=request.id,
+        approvals=[each for each in request.approvals if each.decision == "approve"],
+        gates=gates,
+    )
+
+
+def _gates(
+    tx: WriteTx,
+    project: Project,
+    rules: ChannelRules,
+    wanted: ModelVersion,
+    channel: str,
+    champion: ModelVersion | None,
+) -> tuple[GateResult, ...]:
+    return read_gates(project, rules.gates, GateReader(tx, wanted, channel, champion, tx.now))
+
+
+def _closed_because(gates: tuple[GateResult, ...]) -> str:
+    """Return why a request cannot go on: what each closed gate found, wants, and who makes what is missing."""
+    said = []
+    for each in gates:
+        if not each.open:
+            help_text = f"; run: {each.do}" if each.do else ""
+            said.append(f"gate {each.name} is closed: {each.found}; it wants {each.wants}{help_text}")
+    return " · ".join(said)
+
+
+def _champion(tx: WriteTx, model: str, channel: str) -> ModelVersion | None:
+    head = channel_head(tx, model, channel)
+    return read_version(tx, head) if head else None
+
+
+def _record(
+    tx: WriteTx,
+    actor: Actor,
+    wanted: ModelVersion,
+    channel: str,
+    reason: str,
+    needs: int,
+    champion: ModelVersion | None,
+    gates: tuple[GateResult, ...],
+) -> str:
+    identifier = tx.new_id()
+    tx.insert(
+        "release_requests",
+        id=identifier,
+        model=wanted.model,
+        version=wanted.id,
+        number=wanted.number,
+        channel=channel,
+        kind="direct",
+        reason=reason,
+        requested_by=actor.name,
+        claimed=int(actor.claimed),
+        requested_at=tx.now,
+        needs=needs,
+        replaces=champion.id if champion else None,
+        status="waiting",
+        why="",
+        decided_at=None,
+        gates=documents.dump(gates),
+    )
+    return identifier
+
+
+def _decide(
+    tx: WriteTx, actor: Actor, request: ReleaseRequest, decision: Literal["approve", "reject"], reason: str
+) -> None:
+    earlier = next((each for each in request.approvals if each.by == actor.name), None)
+    if earlier and decision == earlier.decision:
+        raise ConflictError(
+            f"{actor.name} has said '{earlier.decision}' to request {request.id} already: it takes another person.",
+            request=request.id,
+        )
+    identifier = tx.new_id()
+    tx.insert(
+        "approvals",
+        id=identifier,
+        request=request.id,
+        person=actor.name,
+        claimed=int(actor.claimed),
+        decision=decision,
+        reason=reason,
+        at=tx.now,
+    )
+    ref = f"approval:{identifier}"
+    tx.edge(ref, "subject", f"modelversion:{request.version}")
+    body: dict[str, Any] = {
+        "request": request.id,
+        "model": request.model,
+        "channel": request.channel,
+        "version": request.version,
+        "decision": decision,
+        "by": actor.name,
+        "claimed": actor.claimed,
+        "reason": reason,
+        "at": tx.now,
+    }
+    tx.govern("approval", ref, body)
+
+
+def _end(tx: WriteTx, request: str, status: str, why: str, gates: tuple[GateResult, ...]) -> None:
+    changed = tx.execute(
+        "UPDATE release_requests SET status = ?, why = ?, decided_at = ?, gates = ? WHERE id = ? AND status = 'waiting'",
+        (status, why, tx.now, documents.dump(gates), request),
+    )
+    if changed != 1:
+        raise ConflictError(f"request {request} is no longer waiting. Look at it again.", request=request)
+
+
+def _require_waiting(request: ReleaseRequest) -> None:
+    if request.status != "waiting":
+        why = f" ({request.why})" if request.why else ""
+        raise ConflictError(
+            f"request {request.id} for {request.model}@v{request.number} is {request.status} already{why}. "
+            "Make a new request where something has changed.",
+            request=request.id,
+            status=request.status,
+        )
+
+
+def _moved_since(request: ReleaseRequest, champion: ModelVersion | None) -> str:
+    now = champion.id if champion else None
+    if now == request.replaces:
+        return ""
+    points = f"points to {champion.label} now" if champion else "points to nothing now"
+    return f"{request.channel} {points}, which is not what this request was judged against; ask again"
+
+
+def _require_news(tx: WriteTx, wanted: ModelVersion, channel: str, champion: ModelVersion | None) -> None:
+    if champion and champion.id == wanted.id:
+        raise ConflictError(f"{channel} points to {wanted.label} already: there is nothing to release.")
+    waiting = tx.value(
+        "SELECT id FROM release_requests WHERE model = ? AND channel = ? AND version = ? AND status = 'waiting'",
+        (wanted.model, channel, wanted.id),
+    )
+    if waiting:
+        raise ConflictError(
+            f"request {waiting} asks for {wanted.label} in {channel} already and is waiting: approve or reject that one.",
+            request=waiting,
+        )
+
+
+def _require_files(project: Project, version: ModelVersion) -> None:
+    missing = set(project.objects.missing([file.digest for file in version.files]))
+    lost = [file.name for file in version.files if file.digest in missing]
+    if lost:
+        raise RefusedError(
+            f"{version.label} cannot be served: the bytes of {', '.join(lost)} are gone. Register the model again.",
+            version=version.id,
+        )
+
+
+def _require_reason(reason: str, what: str) -> None:
+    if not reason.strip():
+        raise InvalidInputError(f"{what} needs a reason: whoever reads the log later will ask for it.")

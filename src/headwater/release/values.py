@@ -1,0 +1,89 @@
+"""What releasing hands out: requests, decisions, gate results, releases."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate looked at (refs of evidence), found and wants; ``do`` is the command that would help."""
+
+    name: str
+    open: bool
+    found: str
+    wants: str
+    looked_at: tuple[str, ...] = ()
+    do: str = ""
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's yes or no, with a reason. ``claimed``: the name was given, not proven."""
+
+    id: str
+    request: str
+    by: str
+    claimed: bool
+    decision: Literal["approve", "reject"]
+    reason: str
+    at: int
+
+
+class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The wish that a channel point to a version.
+
+    ``waiting``: gates open, approvals missing. ``released``: done. ``rejected``: somebody said no.
+    ``closed``: a gate is closed, or the channel moved since; ``why`` says it in a sentence.
+    ``replaces`` is the version (id) the channel pointed to when it was asked for.
+    """
+
+    id: str
+    model: str
+    version: str
+    number: int
+    channel: str
+    status: Literal["waiting", "released", "rejected", "closed"]
+    reason: str
+    requested_by: str
+    claimed: bool
+    requested_at: int
+    needs: int
+    why: str = ""
+    replaces: str | None = None
+    gates: tuple[GateResult, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    release: str | None = None
+
+    @property
+    def ref(self) -> str:
+        """The text that names this request in announcements."""
+        return f"request:{self.id}"
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """The fact that a channel points to a version since ``released_at`` (UTC microseconds).
+
+    ``kind`` is ``release`` or ``rollback``; a rollback has no request and no gates.
+    """
+
+    id: str
+    model: str
+    channel: str
+    version: str
+    number: int
+    kind: Literal["release", "rollback"]
+    by: str
+    claimed: bool
+    reason: str
+    released_at: int
+    previous: str | None = None
+    previous_number: int | None = None
+    request: str | None = None
+    approvals: tuple[Approval, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """The text that names this release in the lineage."""
+        return f"release:{self.id}"

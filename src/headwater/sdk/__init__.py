@@ -1,0 +1,38 @@
+"""What ``import headwater as hw`` offers: a small, lazy, typed front to the rooms below.
+
+Each name is loaded from its room when it is first used, so that importing Headwater costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+NAMES: dict[str, str] = {
+    "open": "headwater.project:open_project",
+    "init": "headwater.project:create_project",
+    "current": "headwater.sdk.current:current_project",
+    "data": "headwater.sdk.data:data",
+    "files": "headwater.sdk.data:files",
+    "commit": "headwater.sdk.data:commit",
+    "step": "headwater.flow:step",
+    "flow": "headwater.flow:flow",
+    "track": "headwater.sdk.tracking:track",
+    "check": "headwater.check:check",
+    "gate": "headwater.release:gate",
+    "register_model": "headwater.sdk.models:register_model",
+    "load_model": "headwater.sdk.models:load_model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NAMES:
+        raise AttributeError(f"module 'headwater.sdk' has no attribute '{name}'")
+    module, _, attribute = NAMES[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(NAMES)

@@ -1,0 +1,237 @@
+"""Serving over HTTP: predictions, what models expect, outcomes, and the document that describes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from headwater.errors import HeadwaterError, InvalidInputError, as_document
+from headwater.project import Actor, LocalProject
+from headwater.project.permissions import require
+
+from .engine import Engine
+from .openapi import openapi_document
+from .outcomes import record_outcomes
+from .values import Answer, Outcome
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+Identify = Callable[["Request"], Actor]
+
+MOST_BYTES = 4 << 20
+"""The largest request body; a kept row may have 8 MiB, and base64 makes it a third longer."""
+
+TRUST_S = 1.0
+"""How long an answer to 'who asks?' is taken for granted: a token revoked may predict for so much longer."""
+
+_TRUSTED_MOST = 1024
+
+
+class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a request for predictions; ``occurred_at`` is UTC microseconds or an RFC 3339 time."""
+
+    inputs: list[dict[str, Any]]
+    occurred_at: int | str | None = None
+    channel: str = "production"
+
+
+class OutcomesRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a report of outcomes."""
+
+    outcomes: list[Outcome]
+    source: str = ""
+
+
+_predict_decoder = msgspec.json.Decoder(PredictRequest)
+_outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
+_encode = msgspec.json.Encoder().encode
+Handler = Callable[["Request"], Awaitable[Any]]
+
+
+class Endpoints:
+    """The handlers of one engine. What they raise as our errors becomes their status and document."""
+
+    def __init__(self, engine: Engine, identify: Identify | None) -> None:
+        from starlette.responses import Response
+
+        self.engine = engine
+        self._identify = identify
+        self._trusted: dict[tuple[str, ...], tuple[float, Actor]] = {}
+        self._response = Response
+
+    def handler(self, act: Handler, needs: str) -> Callable[[Request], Awaitable[Response]]:
+        """Return a Starlette endpoint that checks the permission, runs ``act`` and answers JSON."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                if self._identify is not None:
+                    require(await self._actor(request), needs, request.url.path)
+                return self._response(_encode(await act(request)), media_type="application/json")
+            except HeadwaterError as error:
+                return self._response(_error_body(error), error.http_status, media_type="application/json")
+
+        return endpoint
+
+    async def predict(self, request: Request) -> Answer:
+        """POST /v1/models/{model}/predict."""
+        body = _bounded(await request.body())
+        try:
+            asked = _predict_decoder.decode(body)
+        except msgspec.DecodeError as error:
+            raise _not_understood(error, '{"inputs": [{...}], "occurred_at": optional, "channel": optional}') from error
+        return await self.engine.answer(
+            request.path_params["model"],
+            asked.inputs,
+            occurred_at=_moment(asked.occurred_at),
+            channel=asked.channel,
+        )
+
+    async def outcomes(self, request: Request) -> Any:
+        """POST /v1/outcomes."""
+        from starlette.concurrency import run_in_threadpool
+
+        try:
+            told = _outcomes_decoder.decode(_bounded(await request.body()))
+        except msgspec.DecodeError as error:
+            raise _not_understood(error, '{"outcomes": [{"prediction": ID, "label": ...}]}') from error
+        project = self.engine.project
+        if self._identify is not None:
+            project = project.as_actor(await self._actor(request))
+        return await run_in_threadpool(record_outcomes, project, told.outcomes, source=told.source)
+
+    async def models(self, request: Request) -> Any:
+        """GET /v1/models."""
+        from starlette.concurrency import run_in_threadpool
+
+        return {"models": await run_in_threadpool(self.engine.served)}
+
+    async def model(self, request: Request) -> Any:
+        """GET /v1/models/{model}: the version that answers, and its contract; ``?channel=`` picks another channel."""
+        from starlette.concurrency import run_in_threadpool
+
+        channel = request.query_params.get("channel", "production")
+        deployed = await run_in_threadpool(self.engine.deployment, request.path_params["model"], channel)
+        version = deployed.version
+        return {
+            "model": version.model,
+            "channel": channel,
+            "version": deployed.label,
+            "model_version": version.id,
+            "description": version.description,
+            "flavour": version.flavour,
+            "contract": version.contract,
+        }
+
+    async def openapi(self, request: Request) -> Any:
+        """GET /v1/openapi.json."""
+        from starlette.concurrency import run_in_threadpool
+
+        return await run_in_threadpool(openapi_document, self.engine)
+
+    async def _actor(self, request: Request) -> Actor:
+        """Return who asks, asking the project at most once a second for the same credentials."""
+        from starlette.concurrency import run_in_threadpool
+
+        headers = request.headers
+        key = tuple(headers.get(name, "") for name in ("authorization", "cookie", "x-headwater-as"))
+        now = time.monotonic()
+        known = self._trusted.get(key)
+        if known is not None and now - known[0] < TRUST_S:
+            return known[1]
+        actor = await run_in_threadpool(cast(Identify, self._identify), request)
+        if len(self._trusted) >= _TRUSTED_MOST:
+            self._trusted.clear()
+        self._trusted[key] = (now, actor)
+        return actor
+
+
+def serve_routes(engine: Engine, *, identify: Identify | None = None) -> list[BaseRoute]:
+    """Return the routes under /v1 for an engine, which the caller starts and closes.
+
+    ``identify`` says who sends a request (``headwater.api.identity.actor_of``); without it nobody is asked.
+    """
+    from starlette.routing import Route
+
+    points = Endpoints(engine, identify)
+    return [
+        Route("/v1/models/{model}/predict", points.handler(points.predict, "serve:predict"), methods=["POST"]),
+        Route("/v1/outcomes", points.handler(points.outcomes, "serve:predict"), methods=["POST"]),
+        Route("/v1/models", points.handler(points.models, "serve:read")),
+        Route("/v1/models/{model}", points.handler(points.model, "serve:read")),
+        Route("/v1/openapi.json", points.handler(points.openapi, "serve:read")),
+    ]
+
+
+def serve_app(
+    project: LocalProject, *, identify: Identify | None = None, models: list[str] | None = None
+) -> Starlette:
+    """Return the ASGI application of ``hw serve``: it loads the models when it starts, and then follows releases."""
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    engine = Engine(project, models=models)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        from starlette.concurrency import run_in_threadpool
+
+        await run_in_threadpool(engine.start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(engine.close)
+
+    async def healthy(request: Request) -> Response:
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    app = Starlette(
+        routes=[*serve_routes(engine, identify=identify), Route("/healthz", healthy)], lifespan=lifespan
+    )
+    app.state.project = project
+    app.state.engine = engine
+    return app
+
+
+def _bounded(body: bytes) -> bytes:
+    if len(body) > MOST_BYTES:
+        raise InvalidInputError(
+            f"the request has {len(body):,} bytes, more than the {MOST_BYTES:,} that one may have: send fewer rows each.",
+            bytes=len(body),
+        )
+    return body
+
+
+def _moment(given: int | str | None) -> int | None:
+    if not isinstance(given, str):
+        return given
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"occurred_at '{given}' is no time: write 2026-11-01T12:00:00Z, or microseconds since 1970."
+        ) from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+def _not_understood(error: msgspec.DecodeError, wanted: str) -> InvalidInputError:
+    return InvalidInputError(f"the request body cannot be read: {error}. It should be JSON such as {wanted}.")
+
+
+def _error_body(error: HeadwaterError) -> bytes:
+    document = as_document(error)
+    try:
+        return _encode({"error": document})
+    except (TypeError, UnicodeEncodeError):
+        plain = {key: str(value).encode("utf-8", "replace").decode() for key, value in document["values"].items()}
+        message = document["message"].encode("utf-8", "replace").decode()
+        return _encode({"error": {**document, "message": message, "values": plain}})

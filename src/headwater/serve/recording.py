@@ -1,0 +1,165 @@
+"""What serving keeps: predictions, refused requests, outcomes as streams; execution records as facts.
+
+``inputs`` and ``outputs`` are canonical MessagePack of the validated row and of the answer (``headwater.canonical``):
+a 32-bit float is kept as the 64-bit float of the same value, so its bits are all there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headwater.events import declare_stream
+
+if TYPE_CHECKING:
+    from headwater.events import EventLog
+    from headwater.model import ContractError, Execution
+    from headwater.project import Project
+
+    from .deployments import Deployment
+
+_log = logging.getLogger("headwater.serve")
+
+PREDICTIONS = declare_stream(
+    "predictions",
+    {
+        "prediction": "VARCHAR",
+        "batch": "VARCHAR",
+        "position": "BIGINT",
+        "batch_size": "BIGINT",
+        "model": "VARCHAR",
+        "version": "VARCHAR",
+        "channel": "VARCHAR",
+        "occurred_at": "BIGINT",
+        "inputs": "BLOB",
+        "outputs": "BLOB",
+        "execution": "VARCHAR",
+        "latency_us": "BIGINT",
+    },
+    order=("prediction",),
+)
+OUTCOMES = declare_stream(
+    "outcomes",
+    {"prediction": "VARCHAR", "occurred_at": "BIGINT", "label": "VARCHAR", "source": "VARCHAR"},
+    order=("prediction",),
+)
+REFUSALS = declare_stream(
+    "refusals",
+    {
+        "model": "VARCHAR",
+        "version": "VARCHAR",
+        "channel": "VARCHAR",
+        "occurred_at": "BIGINT",
+        "rows": "BIGINT",
+        "refused": "BIGINT",
+        "problems": "VARCHAR",
+    },
+)
+_PROBLEMS_KEPT = 20
+
+
+def record_execution(project: Project, execution: Execution) -> str:
+    """Return the digest of an execution record, which the ledger holds once however often it is recorded."""
+    digest = execution.digest
+    with project.ledger.read() as tx:
+        known = tx.one("SELECT 1 AS one FROM executions WHERE digest = ?", (digest,))
+    if known is None:
+        body = msgspec.json.encode(execution, order="deterministic").decode()
+        with project.ledger.write() as tx:
+            tx.execute(
+                "INSERT INTO executions (digest, body, recorded_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+                (digest, body, tx.now),
+            )
+    return digest
+
+
+def record_refusal(events: EventLog, deployment: Deployment, rows: int, error: ContractError, occurred_at: int) -> None:
+    """Keep that a request was refused, and for which fields; the caller does not wait for the disk."""
+    problems = error.values["problems"]
+    short = [{"field": each["field"], "what": each["what"][:200]} for each in problems[:_PROBLEMS_KEPT]]
+    kept = events.append_soon(
+        "refusals",
+        [
+            {
+                "model": deployment.model,
+                "version": deployment.version.id,
+                "channel": deployment.channel,
+                "occurred_at": occurred_at,
+                "rows": rows,
+                "refused": len({each["row"] for each in problems}),
+                "problems": msgspec.json.encode(short).decode("utf-8", "replace"),
+            }
+        ],
+    )
+    kept.add_done_callback(_log_failure)
+
+
+class SharedWriter:
+    """Makes the predictions of requests under way in one event loop durable together.
+
+    While one group is on its way to the disk the next one gathers, so that the loop is woken once per sync and not
+    once per request.
+    """
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+        self._waiting: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]] = []
+        self._busy = False
+
+    async def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Return when the rows are durable.
+
+        Raises:
+            StorageError: the disk or the database failed.
+        """
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        self._waiting.append((rows, done))
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._start, loop)
+        await done
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        group, self._waiting = self._waiting, []
+        if not group:
+            self._busy = False
+            return
+        try:
+            written = self._events.append_soon("predictions", [row for rows, _ in group for row in rows])
+        except Exception as error:  # whatever it is, each waiting request must learn of it
+            _settle(group, error)
+            loop.call_soon(self._start, loop)
+            return
+        written.add_done_callback(lambda future: loop.call_soon_threadsafe(self._finish, loop, group, future))
+
+    def _finish(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        group: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]],
+        written: Future[None],
+    ) -> None:
+        _settle(group, written.exception())
+        self._start(loop)
+
+
+def _settle(
+    group: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]], error: BaseException | None
+) -> None:
+    for _, done in group:
+        if done.done():  # the client went away
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+
+def _log_failure(done: Future[None]) -> None:
+    if done.exception() is not None:
+        _log.error("a refused request was not kept: %s", done.exception())

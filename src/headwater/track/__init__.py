@@ -1,0 +1,65 @@
+"""Runs: their parameters, metric series, artefacts, tags, log lines, and the code and environment they had.
+
+A run is written by ``track`` (a block of the user's own code), by flows, or by other rooms. Points and lines are
+events; of each series the ledger keeps a summary that is derived from the events and can be rebuilt.
+"""
+
+from __future__ import annotations
+
+from .artefacts import add_artefact, list_artefacts
+from .capture import capture_environment
+from .comparing import compare_runs
+from .listing import list_runs
+from .liveness import heartbeat
+from .logs import log_lines, read_log
+from .metrics import fold_metrics, log_metrics, rebuild_summaries
+from .runs import end_run, get_run, log_params, set_tags, start_run
+from .series import metric_keys, metric_series
+from .tracking import ActiveRun, track
+from .values import (
+    Artefact,
+    Comparison,
+    LogLine,
+    MetricSummary,
+    Point,
+    Row,
+    Run,
+    RunPage,
+    Series,
+    SeriesPoint,
+    Status,
+)
+
+__all__ = [
+    "ActiveRun",
+    "Artefact",
+    "Comparison",
+    "LogLine",
+    "MetricSummary",
+    "Point",
+    "Row",
+    "Run",
+    "RunPage",
+    "Series",
+    "SeriesPoint",
+    "Status",
+    "add_artefact",
+    "capture_environment",
+    "compare_runs",
+    "end_run",
+    "fold_metrics",
+    "get_run",
+    "heartbeat",
+    "list_artefacts",
+    "list_runs",
+    "log_lines",
+    "log_metrics",
+    "log_params",
+    "metric_keys",
+    "metric_series",
+    "read_log",
+    "rebuild_summaries",
+    "set_tags",
+    "start_run",
+    "track",
+]

@@ -1,0 +1,60 @@
+"""What a server does beside answering: the scheduler's tick, jobs, notices, sealing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from headwater.project import LocalProject
+
+log = logging.getLogger("headwater.server")
+TICK_S = 0.5
+SEAL_EVERY_S = 60.0
+
+
+class Background:
+    """Threads that go on until stopped; an error in one round is logged and the next round tries again."""
+
+    def __init__(self, project: LocalProject, workers: int) -> None:
+        self.project = project
+        self.workers = workers
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the scheduler, the notifier, the sealer and the workers."""
+        from headwater.jobs import Scheduler, Worker
+        from headwater.notify import deliver_pending
+
+        scheduler = Scheduler(self.project)
+        self._every(TICK_S, scheduler.tick, "scheduler")
+        self._every(TICK_S, lambda: deliver_pending(self.project), "notifier")
+        self._every(SEAL_EVERY_S, self.project.events.seal, "sealer")
+        for number in range(self.workers):
+            worker = Worker(self.project)
+            self._every(TICK_S, lambda worker=worker: _drain(worker.run_once, self._stop), f"worker-{number}")
+
+    def stop(self) -> None:
+        """Ask every thread to end and wait for the round it is in, up to ten seconds."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _every(self, seconds: float, action: Callable[[], object], name: str) -> None:
+        def rounds() -> None:
+            while not self._stop.wait(seconds):
+                try:
+                    action()
+                except Exception:
+                    log.exception("%s: this round failed; the next one tries again", name)
+
+        thread = threading.Thread(target=rounds, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+
+def _drain(run_once: Callable[[], object], stop: threading.Event) -> None:
+    """Run jobs one after the other until none waits."""
+    while not stop.is_set() and run_once():
+        pass

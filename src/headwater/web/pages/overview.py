@@ -1,0 +1,35 @@
+"""The first page: the loop and its health."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater.check import quarantine
+from headwater.lake import list_datasets
+from headwater.model import list_models
+from headwater.monitor import list_alarms
+from headwater.project import Project
+from headwater.release import list_release_requests, release_log
+from headwater.track import list_runs
+
+from ..rendering import page
+from .common import colour_of, read
+
+
+async def show(request: Request) -> Response:
+    """GET /: what there is, what waits for somebody, what happened last."""
+
+    def look(project: Project) -> dict[str, object]:
+        return {
+            "datasets": list_datasets(project),
+            "models": list_models(project),
+            "runs": list_runs(project, limit=8).runs,
+            "waiting": list_release_requests(project, status="waiting"),
+            "alarms": list_alarms(project, open_only=True, limit=10),
+            "quarantined": quarantine(project),
+            "releases": release_log(project, limit=6),
+        }
+
+    found = await read(request, look)
+    return page(request, "overview.html", title="Overview", colour_of=colour_of, **found)
