@@ -23,7 +23,7 @@ def build_vega(target: Path) -> bool:
 
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    partial.write_text(made_by + vl_convert.javascript_bundle(), encoding="utf-8")
+    partial.write_text(made_by + vl_convert.javascript_bundle(SNIPPET), encoding="utf-8")
     os.replace(partial, target)
     return True
 

@@ -119,8 +119,7 @@ class MissingExtraError(HeadwaterError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed. "
-            f"Run: pip install 'headwater[{extra}]'",
+            f"{purpose} needs the package '{package}', which is not installed. Run: pip install 'headwater[{extra}]'",
             package=package,
             extra=extra,
         )

@@ -54,9 +54,7 @@ class Signature:
 
     __slots__ = ("parameters", "positional", "returns")
 
-    def __init__(
-        self, parameters: dict[str, tuple[Any, bool, Any]], returns: Any, positional: list[str]
-    ) -> None:
+    def __init__(self, parameters: dict[str, tuple[Any, bool, Any]], returns: Any, positional: list[str]) -> None:
         self.parameters = parameters
         self.returns = returns
         self.positional = positional

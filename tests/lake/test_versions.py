@@ -50,9 +50,7 @@ def test_a_commit_writes_where_it_came_from_into_the_lineage(local_project: Loca
     first = commit(local_project, "raw", put=[entry(local_project, "a", "1")], source="mail")
     second = commit(local_project, "raw", put=[entry(local_project, "b", "2")], base=first.id)
 
-    made = commit(
-        local_project, "clean", put=[entry(local_project, "a", "3")], inputs=[second.id], produced_by="run:X"
-    )
+    made = commit(local_project, "clean", put=[entry(local_project, "a", "3")], inputs=[second.id], produced_by="run:X")
 
     with local_project.ledger.read() as tx:
         assert [tuple(e) for e in tx.edges_of(f"version:{first.id}")] == [("source", "source:mail")]
@@ -172,7 +170,7 @@ def test_every_way_of_naming_a_version_finds_it(project: Project) -> None:
         resolve(project, "d@v3")
     with pytest.raises(NotFoundError, match=r"no branch or tag 'nope'. It has 'main', 'paper'"):
         resolve(project, "d@nope")
-    with pytest.raises(NotFoundError, match="there is no dataset 'dd'. Did you mean 'd'"):
+    with pytest.raises(NotFoundError, match=r"there is no dataset 'dd'\. Did you mean 'd'"):
         resolve(project, "dd")
     with pytest.raises(InvalidInputError, match="is not a date or time"):
         resolve(project, "d@2026-13-01")

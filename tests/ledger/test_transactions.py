@@ -13,6 +13,9 @@ from headwater.errors import ConflictError, InvalidInputError, NotFoundError, Un
 from headwater.ledger import Ledger, WriteTx, create_ledger, open_ledger
 from headwater.ledger.dialect import dialect_of
 
+# SQLite has one writer at a time in any case, and no server that could go away.
+ONLY_POSTGRES = pytest.mark.parametrize("ledger_url", ["postgres"], indirect=True)
+
 
 def children(ledger: Ledger) -> list[str]:
     with ledger.read() as tx:
@@ -178,10 +181,9 @@ def test_two_writers_at_once_lose_nothing(ledger: Ledger, ledger_url: str) -> No
         assert tx2.value("SELECT value FROM counters WHERE name = 'x'") == 100
 
 
+@ONLY_POSTGRES
 def test_writing_beside_others_loses_what_looking_first_would_find(ledger: Ledger) -> None:
     # The planted failure of the test above: without the ledger to itself, the same code loses an update on Postgres.
-    if ledger.dialect == "sqlite":
-        pytest.skip("SQLite has one writer at a time in any case")
     with ledger.write() as tx:
         tx.insert("counters", name="x", value=0)
     both_looked = threading.Barrier(2)
@@ -363,9 +365,8 @@ def test_many_threads_may_read_and_write_at_once(ledger: Ledger) -> None:
     assert len(children(ledger)) == 240
 
 
+@ONLY_POSTGRES
 def test_a_connection_that_died_is_replaced(ledger: Ledger) -> None:
-    if ledger.dialect == "sqlite":
-        pytest.skip("a file has no server that could restart")
     with ledger.read() as tx, ledger.write() as other:
         mine, its = tx.value("SELECT pg_backend_pid()"), other.value("SELECT pg_backend_pid()")
     killer = dialect_of(ledger._dialect.url).connect(writing=True)  # type: ignore[attr-defined]  # Postgres has one
@@ -377,9 +378,8 @@ def test_a_connection_that_died_is_replaced(ledger: Ledger) -> None:
     assert children(ledger) == ["a"]
 
 
+@ONLY_POSTGRES
 def test_a_connection_lost_in_a_transaction_is_unavailable(ledger: Ledger) -> None:
-    if ledger.dialect == "sqlite":
-        pytest.skip("a file has no server that could go away")
     with pytest.raises(UnavailableError, match="does not answer"), ledger.write() as tx:
         tx.edge("a", "made from", "b")
         pid = tx.value("SELECT pg_backend_pid()")
@@ -391,9 +391,8 @@ def test_a_connection_lost_in_a_transaction_is_unavailable(ledger: Ledger) -> No
     assert children(ledger) == []
 
 
+@ONLY_POSTGRES
 def test_a_connection_lost_while_committing_says_that_the_outcome_is_not_known(ledger: Ledger) -> None:
-    if ledger.dialect == "sqlite":
-        pytest.skip("a file has no server that could go away")
 
     def kill(tx: WriteTx) -> None:
         pid = tx.value("SELECT pg_backend_pid()")

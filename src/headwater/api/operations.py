@@ -19,9 +19,20 @@ from .identity import project_of
 from .wire import answer, decode_body
 
 ROOMS = (
-    "access", "check", "evaluate", "flow", "jobs", "lake", "model", "monitor", "notify", "release", "serve", "trace",
+    "access",
+    "check",
+    "evaluate",
+    "flow",
+    "jobs",
+    "lake",
+    "model",
+    "monitor",
+    "notify",
+    "release",
+    "serve",
+    "trace",
     "track",
-)  # fmt: skip
+)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from headwater.errors import InvalidInputError
 from headwater.lake import scan
+from headwater.lake.tables import write_parquet
 from headwater.operation import Operation
 from headwater.project import LocalProject, Project
 
@@ -111,7 +112,7 @@ async def scan_rows(request: Request) -> Response:
     os.close(handle)
     path = Path(name)
     table = await run_in_threadpool(scan, project, query["ref"], columns=columns, where=query.get("where"))
-    await run_in_threadpool(table.write_parquet, path)
+    await run_in_threadpool(write_parquet, table, path)
     return FileResponse(path, media_type="application/vnd.apache.parquet", background=BackgroundTask(path.unlink))
 
 

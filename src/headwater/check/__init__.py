@@ -7,8 +7,12 @@ quarantine, readable, with its verdict.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from .functions import check
-from .publishing import publish, publish_files, publish_table
+from .publishing import publish, publish_files, publish_tables
 from .quarantine import quarantine, release_from_quarantine
 from .running import run_checks
 from .stability import stability_index
@@ -26,9 +30,22 @@ __all__ = [
     "list_verdicts",
     "publish",
     "publish_files",
-    "publish_table",
+    "publish_tables",
     "quarantine",
     "release_from_quarantine",
     "run_checks",
     "stability_index",
 ]
+
+
+class _Callable(ModuleType):
+    """This package under the name ``hw.check``, which users write as a decorator.
+
+    Python sets ``headwater.check`` to the package as soon as anything imports it, over the function of that name.
+    """
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return check(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..errors import InvalidInputError
+from ..errors import HeadwaterError, InvalidInputError
 from ..lake.declared import CODE
 from .values import Severity
 
@@ -90,4 +90,6 @@ def traceback_text(error: BaseException, folder: Path | None) -> str:
         while walk is not None and not walk.tb_frame.f_code.co_filename.startswith(str(folder)):
             walk = walk.tb_next
         frame = walk or frame
-    return "".join(traceback.format_exception(type(error), error, frame))
+    # What lies behind an error of ours is ours; what the user's code raised from is the user's.
+    chain = not isinstance(error, HeadwaterError)
+    return "".join(traceback.format_exception(type(error), error, frame, chain=chain))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..durable import crash_point
 from ..errors import ConflictError, InvalidInputError
-from ..lake import Entry, Version, add_files, add_table, commit, find_head
+from ..lake import Entry, Version, add_files, commit, find_head, put_table
 from ..lake.branches import move_branch, pick_version
 from ..lake.declared import find_declared, is_protected
 from ..lake.merging import descends
@@ -132,9 +132,25 @@ def publish_files(
     return publish(project, dataset, version=version.id, branch=branch)
 
 
-def publish_table(
-    project: Project, dataset: str, name: str, table: Any, *, branch: str = MAIN, **options: Any
+def publish_tables(
+    project: Project,
+    dataset: str,
+    tables: Mapping[str, Any],
+    *,
+    branch: str = MAIN,
+    message: str = "",
+    source: str = "",
+    produced_by: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> Publication:
-    """Add a table and publish the version: ``lake.add_table`` (whose options it takes), then ``publish``."""
-    version = add_table(project, dataset, name, table, branch=branch, **options)
-    return publish(project, dataset, version=version.id, branch=branch)
+    """Add tables by name (each what ``lake.add_table`` takes, kept as ``<name>.parquet``) and publish the version."""
+    return publish(
+        project,
+        dataset,
+        put=[put_table(project, name, table) for name, table in tables.items()],
+        branch=branch,
+        message=message,
+        source=source,
+        produced_by=produced_by,
+        inputs=inputs,
+    )

@@ -103,7 +103,15 @@ def list_tokens_command(context: Context, person: str | None) -> None:
         lambda: table(
             ("id", "person", "label", "roles", "made", "expires", "revoked"),
             [
-                (t.id, t.person, t.label, ", ".join(t.roles), when(t.created_at), when(t.expires_at), when(t.revoked_at))
+                (
+                    t.id,
+                    t.person,
+                    t.label,
+                    ", ".join(t.roles),
+                    when(t.created_at),
+                    when(t.expires_at),
+                    when(t.revoked_at),
+                )
                 for t in found
             ],
         ),

@@ -69,13 +69,15 @@ def quarantine_command(context: Context, dataset: str | None) -> None:
 @click.argument("version")
 @click.option("--reason", "-r", required=True, help="Why it may pass all the same; kept in the chain.")
 @pass_context
-def release(context: Context, version: str, reason: str) -> int:
+def release(context: Context, version: str, reason: str) -> None:
     """Let a version out of quarantine: a recorded decision."""
     from headwater.check import release_from_quarantine
 
     with context.open() as project:
-        published = release_from_quarantine(project, version, reason)
-    return show_publication(context, published)
+        branch = release_from_quarantine(project, version, reason)
+    context.show(
+        branch, lambda: f"{branch.dataset}: branch '{branch.name}' points to v{branch.number}, by this decision"
+    )
 
 
 def show_publication(context: Context, published: Publication) -> int:

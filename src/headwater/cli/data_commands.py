@@ -70,9 +70,16 @@ def add(
     with context.open() as project:
         with file_progress("adding") as progress:
             version = add_files(
-                project, dataset, paths, under=under, message=message, source=source, branch=branch, mirror=mirror,
+                project,
+                dataset,
+                paths,
+                under=under,
+                message=message,
+                source=source,
+                branch=branch,
+                mirror=mirror,
                 progress=progress,
-            )  # fmt: skip
+            )
         published = publish(project, dataset, version=version.id, branch=branch)
     from .check_commands import show_publication
 
@@ -173,7 +180,7 @@ def read(context: Context, ref: str, columns: str | None, where: str | None, sql
     with context.open() as project:
         found = scan(project, ref, columns=columns.split(",") if columns else None, where=where, sql=sql)
         names = list(found.columns)
-        rows = found.fetchmany(limit) if limit else found.fetchall()
+        rows = (found.sql(f"SELECT * FROM data LIMIT {limit}") if limit else found).fetchall()
     context.show([dict(zip(names, row, strict=True)) for row in rows], lambda: table(names, rows))
 
 

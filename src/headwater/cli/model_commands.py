@@ -34,7 +34,7 @@ def list_command(context: Context, name: str | None, limit: int) -> None:
             return
         versions = list_model_versions(project, name, limit=limit)
         places = channels(project, name)
-    where = {identifier: channel for channel, identifier in places.items()}
+    where = {each.id: channel for channel, each in places.items()}
     context.show(
         versions,
         lambda: table(
@@ -71,7 +71,10 @@ def show(context: Context, ref: str) -> None:
             "",
             table(("parameter", "value"), sorted(version.params.items())),
             "",
-            table(("file", "flavour", "size", "digest"), [(f.name, f.flavour, size(f.size), f.digest) for f in version.files]),
+            table(
+                ("file", "flavour", "size", "digest"),
+                [(f.name, f.flavour, size(f.size), f.digest) for f in version.files],
+            ),
             "",
             table(("evidence", "kind", "when"), [(e.id, e.kind, when(e.created_at)) for e in evidence]),
         ]

@@ -22,7 +22,9 @@ def watch(context: Context, monitor: str | None) -> int:
         lines = []
         for report in reports:
             lines.append(f"{report.monitor}: {len(report.windows)} new windows, {len(report.alarms)} alarms")
-            lines += [f"  {when(w.start_at)} – {when(w.end_at)} {w.kind}: {w.rows} rows, v{w.number}" for w in report.windows]
+            lines += [
+                f"  {when(w.start_at)} – {when(w.end_at)} {w.kind}: {w.rows} rows, v{w.number}" for w in report.windows
+            ]
             lines += [click.style(f"  alarm {a.id}: {a.title}", fg="red") for a in report.alarms]
             lines += [f"  {note}" for note in report.notes]
         return "\n".join(lines) or "no monitor is declared: write [[monitors]] in headwater.toml"

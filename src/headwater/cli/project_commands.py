@@ -71,11 +71,12 @@ def upgrade(context: Context) -> None:
     """Bring the project's schema up to this program's, after a backup."""
     from headwater.ledger.upgrade import upgrade as upgrade_ledger
     from headwater.project import find_root
+    from headwater.project.base import utc_now_us
     from headwater.project.local import ledger_url
     from headwater.project.settings import FILE, Settings
 
     root = Path(context.place).absolute() if context.place else find_root(Path.cwd())
-    done = upgrade_ledger(ledger_url(root, Settings.read(root / FILE)))
+    done = upgrade_ledger(ledger_url(root, Settings.read(root / FILE)), utc_now_us)
     context.show(done, lambda: str(done))
 
 

@@ -15,7 +15,9 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--filter", "-f", "condition", default="", help="metrics.auc > 0.7 and params.depth = 8 and status = 'done'")
+@click.option(
+    "--filter", "-f", "condition", default="", help="metrics.auc > 0.7 and params.depth = 8 and status = 'done'"
+)
 @click.option("--order", default="-started_at", show_default=True, help="A column, params.X or metrics.X; - for down.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--metric", "metrics", multiple=True, help="Show this metric as a column (repeatable).")
@@ -106,7 +108,9 @@ def metrics_command(context: Context, run: str, key: str | None, points: int) ->
         series = metric_series(project, run, key, points)
     context.show(
         series,
-        lambda: table(("step", "when", key), [(p.step, when(p.occurred_at), p.value) for p in series.points], right=(0, 2)),
+        lambda: table(
+            ("step", "when", key), [(p.step, when(p.occurred_at), p.value) for p in series.points], right=(0, 2)
+        ),
     )
 
 

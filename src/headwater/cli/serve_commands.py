@@ -16,7 +16,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Beyond loopback the project must have accounts.")
 @click.option("--port", default=8787, show_default=True, type=click.IntRange(1, 65_535))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(0, 64), help="Threads that run jobs; 0: none.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(0, 64), help="Threads that run jobs; 0: none."
+)
 @pass_context
 def up(context: Context, host: str, port: int, workers: int) -> None:
     """Start the server: pages, API, serving, scheduler and worker."""
@@ -30,7 +32,7 @@ def up(context: Context, host: str, port: int, workers: int) -> None:
 @pass_context
 def serve(context: Context, host: str, port: int) -> None:
     """Answer predictions over HTTP, and nothing else."""
-    _run(context, "headwater.serve.http:create_app", host, port)
+    _run(context, "headwater.api.serving:create_app", host, port)
 
 
 def _run(context: Context, target: str, host: str, port: int) -> None:
@@ -39,6 +41,7 @@ def _run(context: Context, target: str, host: str, port: int) -> None:
 
     from granian import Granian
     from granian.constants import Interfaces
+    from granian.log import LogLevels
 
     from headwater.access import accounts_exist
     from headwater.project import LocalProject
@@ -64,6 +67,13 @@ def _run(context: Context, target: str, host: str, port: int) -> None:
             ) from error
     click.echo(f"http://{host}:{port}")
     Granian(
-        target, address=host, port=port, interface=Interfaces.ASGI, factory=True, workers=1, log_access=False,
-        log_level="warning", respawn_failed_workers=True,
-    ).serve()  # fmt: skip
+        target,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        factory=True,
+        workers=1,
+        log_access=False,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+    ).serve()

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @click.option("--depth", default=12, show_default=True, type=click.IntRange(1, 100))
 @pass_context
 def trace(context: Context, ref: str, down: bool, depth: int) -> None:
-    """Walk the lineage from REF: prediction:…, model:delay@production, flights@v3, run:…, alarm:…"""
+    """Walk the lineage from REF: prediction:…, model:delay@production, flights@v3, run:…, alarm:… and so on."""
     from headwater.trace import trace as walk
 
     direction: Literal["up", "down"] = "down" if down else "up"
     with context.open() as project:
-        graph = walk(project, ref, direction, depth)
+        graph = walk(project, ref, direction, depth=depth)
     context.show(graph, lambda: tree(graph))
 
 
@@ -73,7 +73,7 @@ def run(context: Context, predictions: tuple[str, ...], sample: int | None, seed
     if not predictions and sample is None:
         raise InvalidInputError("name predictions, or give --sample N.")
     with context.open() as project:
-        chosen = list(predictions) or sample_predictions(project, sample or 0, seed)
+        chosen = list(predictions) or sample_predictions(project, sample or 0, seed=seed)
         report = replay_predictions(project, chosen)
     return _show(context, report)
 
@@ -92,7 +92,8 @@ def export(context: Context, folder: Path, sample: int, seed: int) -> None:
     context.show(
         bundle,
         lambda: (
-            f"{bundle.predictions} predictions of {len(bundle.versions)} versions, {size(bundle.bytes)}, in {bundle.folder}\n"
+            f"{bundle.predictions} predictions of {len(bundle.versions)} versions, {size(bundle.bytes)}, "
+            f"in {bundle.folder}\n"
             f"replay them anywhere: hw replay bundle {bundle.folder}"
         ),
     )

@@ -8,13 +8,13 @@ from .card import model_card
 from .comparison import compare_models
 from .evaluation import evaluate_model
 from .evidence import find_evidence, get_evidence, list_evidence, record_evidence
-from .parity import check_parity, parity
+from .parity import parity
 from .registering import register_model
+from .tasks import positive_class, task_of
 from .values import Evidence
 
 __all__ = [
     "Evidence",
-    "check_parity",
     "compare_models",
     "evaluate_model",
     "find_evidence",
@@ -22,6 +22,8 @@ __all__ = [
     "list_evidence",
     "model_card",
     "parity",
+    "positive_class",
     "record_evidence",
     "register_model",
+    "task_of",
 ]

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from .metrics import Array, Weighted
-
-RESAMPLES = 500
-LEVEL = 0.95
+from .values import LEVEL, RESAMPLES
 
 
 def intervals(

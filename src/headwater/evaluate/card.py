@@ -146,8 +146,8 @@ def _parity(version: ModelVersion, evidence: Iterable[Evidence]) -> Iterator[str
     body = found.body
     yield from (f"{'Passed' if body['passed'] else '**Not passed**'}: {body['why']} (evidence {found.id}).", "")
     worst = body["worst"]
-    yield f"Worst case, among {worst.get('kind', 'none')}: `{worst.get('output', '')}` is {worst.get('original')} in the"
-    yield f"original and {worst.get('exported')} in the export, for:"
+    yield f"Worst case, among {worst.get('kind', 'none')}: `{worst.get('output', '')}` is {worst.get('original')}"
+    yield f"in the original and {worst.get('exported')} in the export, for:"
     yield ""
     yield from _table(("input", "value"), [(f"`{name}`", f"`{value}`") for name, value in worst.get("row", {}).items()])
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from headwater.errors import InvalidInputError
-from headwater.model import Contract, get_model_version, load_version
-from headwater.model.columns import as_columns
+from headwater.model import get_model_version, load_version
 from headwater.operation import operation
 from headwater.project import Project
 
-from .bootstrap import LEVEL, RESAMPLES, intervals
-from .data import EvaluationSet, evaluation_set, truth_as_boolean
 from .evidence import record_evidence
-from .metrics import Array, Weighted, binary_metrics, calibration_bins, class_metrics, regression_metrics
-from .slices import find_slices
-from .values import Evidence
+from .values import RESAMPLES, Evidence
 
-_SLICE_RESAMPLES = 200
+if TYPE_CHECKING:
+    from .data import EvaluationSet
 
 
 def evaluate_model(
@@ -53,6 +46,8 @@ def evaluate_model(
             project, model, data, target, slices=slices, where=where, time=time, window=window, run=run, seed=seed,
             resamples=resamples,
         )  # fmt: skip
+    from .data import evaluation_set
+
     rows = evaluation_set(project, data, target, refs=tuple(data_refs), time=time, window=window)
     return _evaluate(project, model, rows, target, slices, run, seed, resamples)
 
@@ -73,6 +68,8 @@ def evaluate_dataset(
     resamples: int = RESAMPLES,
 ) -> Evidence:
     """Measure a version on a dataset of the lake and record the evidence; see ``evaluate_model``."""
+    from .data import evaluation_set
+
     rows = evaluation_set(project, data, target, where=where, time=time, window=window)
     return _evaluate(project, model, rows, target, slices, run, seed, resamples)
 
@@ -87,86 +84,10 @@ def _evaluate(
     seed: int,
     resamples: int,
 ) -> Evidence:
+    from .measuring import measure
+
     version = get_model_version(project, model)
     loaded = load_version(project, version)
     body = measure(version.contract, rows, loaded.predict_columns(rows.columns), slices, seed, resamples)
     body = {"target": target, "model": version.label, "flavour": version.flavour, **body}
     return record_evidence(project, version.ref, "evaluation", body, data=rows.refs, run=run)
-
-
-def measure(
-    contract: Contract,
-    rows: EvaluationSet,
-    answers: Mapping[str, Array],
-    slices: Sequence[str] = (),
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> dict[str, Any]:
-    """Return the body of an evaluation: what answers are worth against the truth."""
-    task = task_of(contract)
-    body: dict[str, Any] = {
-        "task": task,
-        "rows": rows.rows,
-        "rows_digest": rows.digest(contract),
-        "window": rows.window,
-        "level": LEVEL,
-        "resamples": resamples,
-        "seed": seed,
-        "metrics": intervals(task_metrics(contract, rows.truth, answers), rows.rows, seed=seed, resamples=resamples),
-        "slices": _slices(contract, rows, answers, slices, seed),
-    }
-    if task == "binary":
-        truth = truth_as_boolean(rows.truth, positive_class(contract))
-        body["positive"] = positive_class(contract)
-        body["base_rate"] = float(truth.mean())
-        body["calibration"] = calibration_bins(truth, answers["probability"])
-    return body
-
-
-def task_of(contract: Contract) -> str:
-    """Return what a contract's outputs are measured as: ``binary``, ``classes`` or ``regression``.
-
-    Raises:
-        InvalidInputError: it has neither probability, label nor value.
-    """
-    names = {field.name for field in contract.outputs}
-    for name, task in (("probability", "binary"), ("label", "classes"), ("value", "regression")):
-        if name in names:
-            return task
-    raise InvalidInputError(
-        f"the outputs {', '.join(sorted(names))} have none of probability, label and value, so it is not known what "
-        "to measure. Record your own measurement with record_evidence."
-    )
-
-
-def positive_class(contract: Contract) -> Any:
-    """Return the class that ``probability`` is of: the last that the label allows, True without a list."""
-    for field in contract.outputs:
-        if field.name == "label" and field.allowed:
-            return field.allowed[-1]
-    return True
-
-
-def task_metrics(contract: Contract, truth: Array, answers: Mapping[str, Array]) -> dict[str, Weighted]:
-    """Return the metrics of a contract's task, as functions of row weights."""
-    task = task_of(contract)
-    if task == "binary":
-        return binary_metrics(truth_as_boolean(truth, positive_class(contract)), answers["probability"])
-    if task == "classes":
-        return class_metrics(truth, answers["label"])
-    return regression_metrics(truth, answers["value"])
-
-
-def _slices(
-    contract: Contract, rows: EvaluationSet, answers: Mapping[str, Array], declared: Sequence[str], seed: int
-) -> list[dict[str, Any]]:
-    found = []
-    for name, mask in find_slices(tuple(declared), as_columns(rows.columns)):
-        count = int(np.count_nonzero(mask))
-        entry: dict[str, Any] = {"slice": name, "rows": count, "metrics": {}}
-        if count:
-            part = {output: values[mask] for output, values in answers.items()}
-            metrics = task_metrics(contract, rows.truth[mask], part)
-            entry["metrics"] = intervals(metrics, count, seed=seed, resamples=_SLICE_RESAMPLES)
-        found.append(entry)
-    return found

@@ -32,7 +32,8 @@ def record_evidence(
     """Record a measurement of ``subject`` (a ref such as ``modelversion:…``) and return it.
 
     ``data`` holds refs of what it was measured on (``version:…``), ``against`` of what it was held against, ``run``
-    the id of the run that made it; all of them and the subject become lineage. Evidence is never edited: a later measurement is new evidence.
+    the id of the run that made it; all of them and the subject become lineage. Evidence is never edited: a later
+    measurement is new evidence.
 
     Raises:
         InvalidInputError: the subject is no ref, or the kind is empty.

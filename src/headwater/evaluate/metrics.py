@@ -106,7 +106,7 @@ def weighted_auc(y: Array, score: Array) -> Weighted:
 
 
 def calibration_bins(truth: Array, probability: Array) -> list[dict[str, float]]:
-    """Return ten equal-width bins of probability: rows, mean prediction and observed share of each that is not empty."""
+    """Return ten equal-width bins of probability: rows, mean prediction and observed share of each not empty."""
     y, p = truth.astype(np.float64), probability.astype(np.float64)
     place = np.minimum((p * _BINS).astype(int), _BINS - 1)
     rows = np.bincount(place, minlength=_BINS)

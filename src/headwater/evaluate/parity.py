@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from headwater.errors import InvalidInputError
 from headwater.lake import resolve, scan
-from headwater.model import Contract, ModelVersion, get_model_version, load_version
-from headwater.model.columns import input_columns, take
+from headwater.model import ModelVersion, get_model_version, load_version
 from headwater.operation import operation
 from headwater.project import Project
 
 from .evidence import record_evidence
-from .metrics import Array
-from .search import Ask, probes
-from .values import Evidence
-
-TOLERANCE = 1e-4
-_REAL = "evaluation rows"
-_ROWS = 20_000
-_BASE = 2_000
+from .values import TOLERANCE, Evidence
 
 
 def parity(
@@ -38,7 +28,8 @@ def parity(
 ) -> Evidence:
     """Compare a version's original (scikit-learn) and exported (ONNX) files; record evidence of kind ``parity``.
 
-    ``data`` is a dataset ref or a frame, as in ``evaluate_model``. See ``check_parity`` for the body.
+    ``data`` is a dataset ref or a frame, as in ``evaluate_model``. The body is that of
+    ``headwater.evaluate.agreement.check_parity``.
 
     Raises:
         InvalidInputError: the version does not hold both files.
@@ -74,6 +65,8 @@ def _parity(
     run: str | None,
     seed: int,
 ) -> Evidence:
+    from .agreement import check_parity
+
     version = get_model_version(project, model)
     _require_both(version)
     original = load_version(project, version, flavour="sklearn")
@@ -90,169 +83,6 @@ def _parity(
     return record_evidence(project, version.ref, "parity", body, data=refs, run=run)
 
 
-def check_parity(
-    contract: Contract,
-    original: Ask,
-    exported: Ask,
-    frame: Any,
-    *,
-    tolerance: float = TOLERANCE,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Return how far two forms of a model are apart, on a frame's rows and on inputs searched for.
-
-    Numbers differ by |a - b| / max(1, |a|); other outputs by 0 or 1, and a label is not counted where the
-    probabilities agree within the tolerance (a tie may fall either way). Both forms are given the same numbers. Within
-    the rounding of a jump a 32-bit model cannot but differ on one side; the largest such step is shown as
-    ``unresolved`` and not judged, since numbers that close mean the same.
-
-    The body: ``passed``, ``why``, ``tolerance``, ``worst`` (difference, kind of probe, output, original, exported, the
-    row), ``evaluated`` and ``searched`` (rows, beyond, largest; ``searched`` also by kind), ``unresolved``.
-
-    Raises:
-        InvalidInputError: the frame lacks an input, or has no rows.
-    """
-    columns = input_columns(contract.inputs, frame)
-    total = len(next(iter(columns.values())))
-    if not total:
-        raise InvalidInputError("parity needs rows to compare on: the data has none.")
-    chosen = np.sort(np.random.default_rng(seed).permutation(total)[:_ROWS])
-    columns = take(columns, chosen)
-    tally = _Tally(contract, original, exported, tolerance)
-    tally.add(_REAL, columns)
-    base = take(columns, np.arange(0, len(chosen), max(1, len(chosen) // _BASE)))
-    unresolved = 0.0
-    for kind, probe in probes(contract.inputs, base, original, seed=seed):
-        if kind == "unresolved":
-            unresolved = _largest(contract, original, exported, probe, tolerance)
-        else:
-            tally.add(kind, probe)
-    return {**tally.body(), "unresolved": unresolved, "tolerance": tolerance, "seed": seed, **tally.verdict()}
-
-
-def _largest(contract: Contract, a: Ask, b: Ask, columns: Mapping[str, Array], tolerance: float) -> float:
-    x, y = _answers(a, columns), _answers(b, columns)
-    if isinstance(x, str) or isinstance(y, str):
-        return 0.0 if isinstance(x, str) and isinstance(y, str) else float("inf")
-    return float(differences(contract, x, y, tolerance)[0].max())
-
-
-class _Tally:
-    """Counts of compared inputs by kind, and the worst case so far."""
-
-    def __init__(self, contract: Contract, original: Ask, exported: Ask, tolerance: float) -> None:
-        self.contract = contract
-        self.original = original
-        self.exported = exported
-        self.tolerance = tolerance
-        self.kinds: dict[str, dict[str, Any]] = {}
-        self.worst: dict[str, Any] = {"difference": -1.0}
-
-    @property
-    def rows(self) -> int:
-        return sum(each["rows"] for each in self.kinds.values())
-
-    @property
-    def beyond(self) -> int:
-        return sum(each["beyond"] for each in self.kinds.values())
-
-    def add(self, kind: str, columns: Mapping[str, Array]) -> None:
-        """Ask both and count; both must refuse or answer alike, so an error of one is the largest difference."""
-        rows = len(next(iter(columns.values())))
-        if not rows:
-            return
-        a, b = _answers(self.original, columns), _answers(self.exported, columns)
-        if isinstance(a, str) and isinstance(b, str):
-            return
-        entry = self.kinds.setdefault(kind, {"rows": 0, "beyond": 0, "largest": 0.0})
-        entry["rows"] += rows
-        if isinstance(a, str) or isinstance(b, str):
-            entry["beyond"] += rows
-            entry["largest"] = float("inf")
-            self._note(
-                kind,
-                float("inf"),
-                "",
-                a if isinstance(a, str) else "answers",
-                b if isinstance(b, str) else "answers",
-                columns,
-                0,
-            )
-            return
-        largest, output = differences(self.contract, a, b, self.tolerance)
-        entry["beyond"] += int(np.count_nonzero(largest > self.tolerance))
-        place = int(np.argmax(largest))
-        entry["largest"] = max(entry["largest"], float(largest[place]))
-        name = self.contract.outputs[int(output[place])].name
-        self._note(kind, float(largest[place]), name, _item(a[name][place]), _item(b[name][place]), columns, place)
-
-    def _note(
-        self, kind: str, difference: float, output: str, a: Any, b: Any, columns: Mapping[str, Array], place: int
-    ) -> None:
-        if difference > self.worst["difference"]:
-            row = {name: _item(values[place]) for name, values in columns.items()}
-            self.worst = {
-                "difference": difference, "kind": kind, "output": output, "original": a, "exported": b, "row": row
-            }  # fmt: skip
-
-    def verdict(self) -> dict[str, Any]:
-        """Return whether everything judged agrees, and why in a sentence."""
-        said = f"the worst differs by {self.worst['difference']:.3g} ({self.worst.get('kind', '')})"
-        if not self.beyond:
-            return {"passed": True, "why": f"all {self.rows:,} inputs agree within {self.tolerance:g}; {said}"}
-        advice = ""
-        if self.worst.get("kind") == "odd values":
-            advice = ". Where such values cannot occur, bound the input in the contract"
-        why = f"{self.beyond:,} of {self.rows:,} inputs differ by more than {self.tolerance:g}; {said}{advice}"
-        return {"passed": False, "why": why}
-
-    def body(self) -> dict[str, Any]:
-        """Return the counts and the worst case."""
-        searched = [each for kind, each in self.kinds.items() if kind != _REAL]
-        return {
-            "worst": self.worst,
-            "evaluated": self.kinds.get(_REAL, {"rows": 0, "beyond": 0, "largest": 0.0}),
-            "searched": {
-                "rows": sum(each["rows"] for each in searched),
-                "beyond": sum(each["beyond"] for each in searched),
-                "largest": max((each["largest"] for each in searched), default=0.0),
-                "kinds": {kind: each for kind, each in self.kinds.items() if kind != _REAL},
-            },
-        }
-
-
-def differences(
-    contract: Contract, a: Mapping[str, Array], b: Mapping[str, Array], tolerance: float
-) -> tuple[Array, Array]:
-    """Return each row's largest difference over the outputs, and the place of that output; both of shape (rows,)."""
-    rows = len(next(iter(a.values())))
-    numbers = [field.name for field in contract.outputs if field.type == "float"]
-    by_output = {name: number_difference(a[name], b[name]) for name in numbers}
-    near = np.max([by_output[name] for name in numbers], axis=0) <= tolerance if numbers else np.zeros(rows, bool)
-    for field in contract.outputs:
-        if field.type != "float":
-            by_output[field.name] = np.where(near, 0.0, (a[field.name] != b[field.name]).astype(np.float64))
-    table = np.stack([by_output[field.name] for field in contract.outputs])
-    return table.max(axis=0), table.argmax(axis=0)
-
-
-def number_difference(a: Array, b: Array) -> Array:
-    """Return |a - b| / max(1, |a|); 0 where both are the same infinity or both NaN, infinite where one only is."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    same = (x == y) | (np.isnan(x) & np.isnan(y))
-    with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.abs(x - y) / np.maximum(1.0, np.abs(x))
-    return np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
-
-
-def _answers(ask: Ask, columns: Mapping[str, Array]) -> dict[str, Array] | str:
-    """Return the answers, or what was raised: a model may refuse an input in its engine's own words."""
-    try:
-        return ask(columns)
-    except Exception as error:  # whatever engine it is; that one form refuses and the other does not is the finding
-        return f"{type(error).__name__}: {str(error)[:200]}"
-
-
 def _require_both(version: ModelVersion) -> None:
     flavours = {file.flavour for file in version.files}
     if not {"sklearn", "onnx"} <= flavours:
@@ -261,7 +91,3 @@ def _require_both(version: ModelVersion) -> None:
             "file. Register the estimator with 'hw.register_model', which writes both.",
             version=version.id,
         )
-
-
-def _item(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value

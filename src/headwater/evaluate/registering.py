@@ -8,7 +8,8 @@ from typing import Any
 from headwater.model import CardText, Contract, ModelVersion, register, save_estimator
 from headwater.project import Project
 
-from .parity import TOLERANCE, parity
+from .parity import parity
+from .values import TOLERANCE
 
 
 def register_model(

@@ -33,7 +33,7 @@ ODD_WHOLE = (0, -1, 1, 2**24 + 1, 2**31, -(2**31), 2**53 + 1)
 def probes(
     fields: Sequence[Field], base: Columns, ask: Ask, *, seed: int, pairs: int = 24
 ) -> Iterator[tuple[str, Columns]]:
-    """Yield batches of input columns with the kind of probe: ``odd values``, ``combinations``, ``jumps``, ``unresolved``.
+    """Yield batches of input columns, each with its kind: ``odd values``, ``combinations``, ``jumps``, ``unresolved``.
 
     ``base`` holds real rows to start from; ``ask`` is the original. ``unresolved`` rows lie within the rounding of a
     jump, where a model in 32 bits cannot but differ on one side: they are to be shown, not judged.
@@ -161,7 +161,7 @@ def _ends(field: Field, values: Array, random: np.random.Generator, pairs: int) 
 
 
 def _ordered(values: Array, whole: bool) -> Array:
-    """Return numbers as integers in the same order: whole ones as they are, floats by their bits, neighbours one apart."""
+    """Return numbers as integers in the same order: whole ones as they are, floats by bits, neighbours one apart."""
     if whole:
         return values.astype(np.int64)
     bits = np.ascontiguousarray(values, np.float64).view(np.int64)

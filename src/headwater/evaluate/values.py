@@ -6,6 +6,13 @@ from typing import Any
 
 import msgspec
 
+RESAMPLES = 500
+"""How many bootstrap samples an interval is made of."""
+LEVEL = 0.95
+"""The share of bootstrap samples that an interval covers."""
+TOLERANCE = 1e-4
+"""How far an exported model may be from its original: |a - b| / max(1, |a|)."""
+
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """A measurement: ``subject`` is the ref of what was measured, ``kind`` names the shape of ``body``.

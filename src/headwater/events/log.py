@@ -112,12 +112,14 @@ class EventLog:
         start: int | None = None,
         end: int | None = None,
         guarded: bool = False,
+        tables: Mapping[str, Sequence[Path]] | None = None,
     ) -> Result:
         """Return the rows of one SELECT (DuckDB's dialect) in which each of ``streams`` is a relation.
 
         All of them are seen at one moment: every row appended before the call, each once. ``start`` and ``end``
         limit ``occurred_at`` to that range (end excluded); objects outside it are not opened. ``guarded`` is for
         SQL from a person: it reads these streams and nothing else, within a minute's work and bounded memory.
+        ``tables`` are more relations: Parquet files by name.
         A DOUBLE comes back with the bits it was given; ``value::BIT::BIGINT`` shows them.
 
         Raises:
@@ -125,7 +127,7 @@ class EventLog:
             InvalidInputError: the SQL is not one SELECT, or does not fit.
             CorruptError: acknowledged rows are damaged.
         """
-        return self._reader.query(sql, params, streams, Span(start=start, end=end), guarded=guarded)
+        return self._reader.query(sql, params, streams, Span(start=start, end=end), guarded=guarded, tables=tables)
 
     def rows(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -69,7 +69,14 @@ class Reader:
         self._database: duckdb.DuckDBPyConnection | None = None
 
     def query(
-        self, sql: str, params: Sequence[Any], streams: Sequence[str], span: Span, *, guarded: bool = False
+        self,
+        sql: str,
+        params: Sequence[Any],
+        streams: Sequence[str],
+        span: Span,
+        *,
+        guarded: bool = False,
+        tables: Mapping[str, Sequence[Path]] | None = None,
     ) -> Result:
         """Return the rows of one SELECT over the named streams.
 
@@ -81,6 +88,7 @@ class Reader:
 
         import duckdb
 
+        others = dict(tables or {})
         snapshot = self._tail.snapshot(streams, span)
         with tempfile.TemporaryDirectory(prefix="query-", dir=self._work()) as name:
             tails = _write_tails(snapshot, Path(name))
@@ -89,9 +97,14 @@ class Reader:
             try:
                 cursor.execute("SET python_enable_replacements = false")
                 if guarded:
-                    _guard(cursor, [*tails.values(), *(path for paths in sealed.values() for path in paths)])
+                    _guard(
+                        cursor, [*tails.values(), *(p for paths in (*sealed.values(), *others.values()) for p in paths)]
+                    )
                 for stream in streams:
                     cursor.execute(_view(stream, sealed, tails, span))
+                for name, paths in others.items():
+                    shown = name.replace('"', '""')
+                    cursor.execute(f'CREATE OR REPLACE TEMP VIEW "{shown}" AS SELECT * FROM {read_parquet_sql(paths)}')
                 if guarded:
                     cursor.execute("SET lock_configuration = true")
                 with _limit(cursor, GUARDED_SECONDS if guarded else None):

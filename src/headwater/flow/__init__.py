@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from .finding import FlowInfo, list_flows, show_flow
     from .handles import Handle
     from .operations import Task, get_tasks, load_result, run_flow
+    from .refs import DataRef
     from .running import Outcome, execute_flow
     from .saving import Format, register_format
     from .steps import Flow, Step, flow, step
+    from .tasks import TaskReport
 
 # Names are loaded when first used: a worker imports only what a worker needs, a remembered run only what it needs.
 _HOMES = {
+    "DataRef": "refs",
+    "TaskReport": "tasks",
     "ExplainedTask": "explaining",
     "Explanation": "explaining",
     "Flow": "steps",
@@ -46,6 +50,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DataRef",
     "ExplainedTask",
     "Explanation",
     "Flow",
@@ -55,6 +60,7 @@ __all__ = [
     "Outcome",
     "Step",
     "Task",
+    "TaskReport",
     "active_run",
     "current_run_id",
     "current_task_id",

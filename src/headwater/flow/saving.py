@@ -65,13 +65,18 @@ def register_format(given: Format) -> None:
     _formats.insert(0, given)
 
 
-def save(value: Any, what: str = "the value", wanted: str | None = None) -> Saved:
-    """Return a value as parts.
+def save(
+    value: Any,
+    what: str = "the value",
+    wanted: str | None = None,
+    special: Callable[[Any], Any] | None = None,
+) -> Saved:
+    """Return a value as parts. ``special`` may spell values of its own in JSON; None means that it does not.
 
     Raises:
         InvalidInputError: it holds something that cannot be kept: the message names it.
     """
-    saver = _Saver(what, wanted)
+    saver = _Saver(what, wanted, special)
     skeleton = msgspec.json.encode(saver.skeleton(value, "", 0))
     parts = [Part(format="json", digest=digest(skeleton), size=len(skeleton)), *saver.parts]
     return Saved(parts=tuple(parts), contents={parts[0].digest: skeleton, **saver.contents})
@@ -96,7 +101,10 @@ def load(parts: Sequence[Part], get: Callable[[str], bytes], *, trust: bool) -> 
             )
         return found.load(get(part.digest))
 
-    return _filled(skeleton, leaf)
+    def nested(given: list[Any]) -> Any:
+        return load([msgspec.convert(each, Part) for each in given], get, trust=trust)
+
+    return _filled(skeleton, leaf, nested)
 
 
 def find_format(name: str) -> Format:
@@ -115,8 +123,9 @@ def find_format(name: str) -> Format:
 
 
 class _Saver:
-    def __init__(self, what: str, wanted: str | None) -> None:
+    def __init__(self, what: str, wanted: str | None, special: Callable[[Any], Any] | None) -> None:
         self.what = what
+        self.special = special
         self.wanted = wanted
         self.parts: list[Part] = []
         self.contents: dict[str, bytes] = {}
@@ -136,7 +145,8 @@ class _Saver:
             return value if value - value == 0 else {"$float": value.hex() if value == value else _nan(value)}
         if kind in _CONTAINERS:
             return self._container(kind, value, path, depth)
-        spelled = _spell(kind, value)
+        spelled = self.special(value) if self.special is not None else None
+        spelled = _spell(kind, value) if spelled is None else spelled
         return spelled if spelled is not None else self._leaf(value, path)
 
     def _container(self, kind: type, value: Any, path: str, depth: int) -> Any:
@@ -197,25 +207,31 @@ class _Saver:
         return {"$part": len(self.parts)}
 
 
-def _filled(made: Any, leaf: Callable[[int], Any]) -> Any:
+def _filled(made: Any, leaf: Callable[[int], Any], nested: Callable[[list[Any]], Any]) -> Any:
     if isinstance(made, list):
-        return [_filled(each, leaf) for each in made]
+        return [_filled(each, leaf, nested) for each in made]
     if not isinstance(made, dict):
         return made
     if len(made) == 1:
         (key, value) = next(iter(made.items()))
         if key.startswith("$"):
-            return _meant(key, value, leaf)
-    return {key: _filled(value, leaf) for key, value in made.items()}
+            return _meant(key, value, leaf, nested)
+    return {key: _filled(value, leaf, nested) for key, value in made.items()}
 
 
-def _meant(key: str, value: Any, leaf: Callable[[int], Any]) -> Any:
+def _meant(key: str, value: Any, leaf: Callable[[int], Any], nested: Callable[[list[Any]], Any]) -> Any:
     if key == "$part":
         return leaf(value)
+    if key == "$value":
+        return nested(value)
+    if key == "$version":
+        from .refs import DataRef
+
+        return DataRef(f"{value[0]}@{value[1]}")
     if key in ("$tuple", "$set", "$frozenset"):
-        return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[key](_filled(each, leaf) for each in value)
+        return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[key](_filled(each, leaf, nested) for each in value)
     if key == "$dict":
-        return {_filled(name, leaf): _filled(each, leaf) for name, each in value}
+        return {_filled(name, leaf, nested): _filled(each, leaf, nested) for name, each in value}
     if key == "$int":
         return int(value, 16)
     if key == "$float":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError, NotFoundError
 from ..operation import operation
 from ..project import Project
-from .manifest import find_row, rows_after
+from .manifest import decoded, find_row, rows_after
 from .names import path_bytes
 from .ranges import Row
 from .refs import find_version
@@ -63,9 +64,10 @@ def list_folder(project: Project, ref: str, folder: str = "", after: str = "", l
 
 def _children(store: ObjectStore, root: str, prefix: bytes, after: bytes) -> Iterator[tuple[bytes, Row | None]]:
     """Yield (path, row) of files and (path with a slash at its end, None) of folders, directly below ``prefix``."""
+    read = lru_cache(maxsize=8)(partial(decoded, store))  # neighbours are mostly in the range just read
     while True:
         start = after + _BEYOND if after.endswith(b"/") else after
-        for row in rows_after(store, root, start, prefix):
+        for row in rows_after(store, root, start, prefix, read):
             slash = row.path.find(b"/", len(prefix))
             if slash >= 0:
                 after = row.path[: slash + 1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .ranges import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..objects import ObjectStore
 
 Put = Callable[[bytes], str]
+Read = Callable[[str], tuple[int, list[Row] | list[Reference]]]
 Difference = tuple[bytes, Row | None, Row | None]
 
 
@@ -114,13 +116,19 @@ def _leaf(store: ObjectStore, name: str) -> list[Row]:
     return [item for item in items if isinstance(item, Row)]
 
 
-def rows_after(store: ObjectStore, root: str, after: bytes = b"", prefix: bytes = b"") -> Iterator[Row]:
-    """Yield the rows with paths beyond ``after`` that begin with ``prefix``, in order, one leaf in memory at a time."""
+def rows_after(
+    store: ObjectStore, root: str, after: bytes = b"", prefix: bytes = b"", read: Read | None = None
+) -> Iterator[Row]:
+    """Yield the rows with paths beyond ``after`` that begin with ``prefix``, in order, one leaf in memory at a time.
+
+    ``read`` gives the decoded range of a digest; who seeks often passes one that remembers a few.
+    """
+    read = read or partial(decoded, store)
     start = max(after, prefix)
     waiting = [root]
     while waiting:
         name = waiting.pop()
-        level, items = decoded(store, name)
+        level, items = read(name)
         if level:
             inside = [item.digest for item in items if isinstance(item, Reference) and item.last >= start]
             waiting.extend(reversed(inside))

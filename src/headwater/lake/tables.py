@@ -37,7 +37,8 @@ def add_table(
     """Return the version that the dataset becomes with one table, kept as ``<name>.parquet``.
 
     ``table`` is a path of a Parquet file, a frame of pandas, polars or pyarrow, a Table, whatever offers an Arrow C
-    stream, or a mapping of column names to equally long sequences. It starts from ``base`` (an id), else from the
+    stream, or a mapping of column names to equally long sequences. In pandas frames and mappings NaN means missing
+    and becomes null; Arrow and polars keep the two apart. It starts from ``base`` (an id), else from the
     head of ``branch``; no branch is moved and no check runs (that is ``publish``).
 
     Raises:

@@ -79,8 +79,13 @@ def is_missing(values: Array) -> Array:
     if values.dtype.kind in "mM":
         return np.asarray(np.isnat(values))
     if values.dtype.kind == "O":
-        return np.fromiter((v is None or v != v for v in values), bool, len(values))
+        return np.fromiter((_is_nothing(value) for value in values), bool, len(values))
     return np.zeros(len(values), bool)
+
+
+def _is_nothing(value: Any) -> bool:
+    # pandas.NA does not say whether it differs from itself.
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def _from_values(field: Field, values: list[Any]) -> Array:

@@ -40,7 +40,7 @@ def to_onnx(estimator: Any, contract: Contract) -> bytes:
             return data
         except MissingExtraError:
             raise
-        except Exception as error:  # converters of any library may raise anything; each reason is kept
+        except Exception as error:  # noqa: BLE001  # converters of any library may raise anything; each reason is kept
             reasons.append(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
     raise InvalidInputError(
         f"{type(estimator).__name__} cannot be exported to ONNX: {'; '.join(dict.fromkeys(reasons))}. "

@@ -41,7 +41,8 @@ class Loaded:
         if not rows:
             return []
         good = rows if validated else self.contract.validate(rows)
-        outputs = self._predictor.predict(columns_from_rows(self.contract.inputs, good))
+        by_row = getattr(self._predictor, "predict_rows", None)
+        outputs = by_row(good) if by_row else self._predictor.predict(columns_from_rows(self.contract.inputs, good))
         return rows_from_columns(self.contract.outputs, outputs)
 
     def predict_columns(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:

@@ -16,6 +16,7 @@ categories ``"True"`` and ``"False"``. Missing values are counted apart and are 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def bin_labels(profile: Mapping[str, Any]) -> list[str]:
     edges = [f"{edge:.6g}" for edge in profile["edges"]]
     if not edges:
         return ["all", "missing"]
-    middle = [f"{low} to {high}" for low, high in zip(edges, edges[1:], strict=False)]
+    middle = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
     return [f"up to {edges[0]}", *middle, f"above {edges[-1]}", "missing"]
 
 
@@ -100,8 +101,9 @@ def _profile_numbers(present: Array, missing: int) -> dict[str, Any]:
     finite = present[np.isfinite(present)]
     if not len(finite):
         return {"kind": "number", "edges": [], "counts": [len(present)], "missing": missing}
-    # Quantiles that are values of the sample: two equal ones would make an empty bin, so each stands once.
-    edges = np.unique(np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf"))
+    # Quantiles that are values of the sample, placed in whole numbers; two equal ones would make an empty bin.
+    places = (np.arange(1, BINS) * len(finite) + BINS - 1) // BINS - 1
+    edges = np.unique(np.sort(finite)[places])
     edges = edges[edges < finite.max()]
     counts = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
     return {

@@ -87,13 +87,15 @@ def log_e_shares(evidence: Evidence, shares: Array) -> tuple[Array, Array]:
 def bets_of_losses(losses: Array, bound: float) -> Array:
     """Return the log wealth that each bet wins on losses in [0, 1] against the claim that their mean is at most bound."""
     stakes = BETS / bound
-    return np.log1p(np.outer(np.asarray(losses, float) - bound, stakes)).sum(axis=0)
+    won: Array = np.log1p(np.outer(np.asarray(losses, float) - bound, stakes)).sum(axis=0)
+    return won
 
 
 def bets_of_share(hits: int, rows: int, bound: float) -> Array:
     """Return ``bets_of_losses`` of ``hits`` ones among ``rows`` rows."""
     stakes = BETS / bound
-    return hits * np.log1p(stakes * (1 - bound)) + (rows - hits) * np.log1p(-stakes * bound)
+    won: Array = hits * np.log1p(stakes * (1 - bound)) + (rows - hits) * np.log1p(-stakes * bound)
+    return won
 
 
 def log_e_bound(evidence: Evidence) -> Array:

@@ -103,7 +103,7 @@ def time_span(window: str, at: int) -> Span:
 
 
 def next_span(project: Project, monitor: Monitor, after: Span | None, upto: int) -> Span | None:
-    """Return the next window that has predictions and is complete at ``upto``; None when there is none yet."""
+    """Return the next window that has requests and is complete at ``upto``; None when there is none yet."""
     count = rows_of(monitor.window)
     if count is not None:
         return _next_rows(project, monitor, after, upto, count)
@@ -115,10 +115,12 @@ def next_span(project: Project, monitor: Monitor, after: Span | None, upto: int)
 
 
 def _first_at(project: Project, monitor: Monitor, start: int | None) -> int | None:
+    # A time in which every request was refused has no predictions, and must be seen all the more.
     found = project.events.query(
-        "SELECT min(occurred_at) FROM predictions WHERE model = ? AND channel = ?",
+        "SELECT min(occurred_at) FROM (SELECT occurred_at, model, channel FROM predictions "
+        "UNION ALL SELECT occurred_at, model, channel FROM refusals) WHERE model = ? AND channel = ?",
         [monitor.model, monitor.channel],
-        streams=["predictions"],
+        streams=["predictions", "refusals"],
         start=start,
     ).fetchall()[0][0]
     return None if found is None else int(found)

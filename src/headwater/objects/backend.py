@@ -60,8 +60,9 @@ class Backend(ABC):
     def packs(self) -> Iterator[tuple[str, int, int]]:
         """Yield id, size and the time it was kept (UTC microseconds) of every pack, in any order."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Let go of what is open."""
+        """Let go of what is open; the next use opens it again."""
 
 
 def open_backend(url: str | Path, *, cache: Path, credentials: dict[str, str] | None) -> Backend:

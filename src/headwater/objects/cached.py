@@ -10,6 +10,8 @@ from pathlib import Path
 
 from headwater.durable import disk_error
 
+from . import spool
+
 # Files of the cache carry this time of modification. Whoever writes through a hard link changes it, and the
 # file is made anew; so a changed file is found by the look that finds it at all.
 STAMP_NS = 946_684_800 * 10**9  # 2000-01-01
@@ -20,6 +22,8 @@ class FileCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "files"
+        self._making = folder / "making"
+        self._swept = False
 
     def path(self, digest: str) -> Path:
         """Return where the file of an object is, or would be."""
@@ -46,13 +50,25 @@ class FileCache:
         path = self.path(digest)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _temporary(path) as temporary:
-                write_blocks(temporary, blocks, 0o444)
-                os.utime(temporary, ns=(STAMP_NS, STAMP_NS))
+            file, temporary = spool.create(self._swept_folder())
+            try:
+                _write(file, blocks)
+                os.fchmod(file, 0o444)
+                os.utime(file, ns=(STAMP_NS, STAMP_NS))
                 os.replace(temporary, path)
+            finally:
+                os.close(file)
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise disk_error(error, path) from error
         return path
+
+    def _swept_folder(self) -> Path:
+        if not self._swept:
+            self._making.mkdir(parents=True, exist_ok=True)
+            spool.sweep(self._making)
+            self._swept = True
+        return self._making
 
 
 def place_link(source: Path, target: Path) -> None:
@@ -83,22 +99,21 @@ def place_copy(target: Path, blocks: Iterable[bytes]) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(target) as temporary:
-            write_blocks(temporary, blocks, 0o666)
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            try:
+                _write(file, blocks)
+            finally:
+                os.close(file)
             os.replace(temporary, target)
     except OSError as error:
         raise disk_error(error, target) from error
 
 
-def write_blocks(path: Path, blocks: Iterable[bytes], mode: int) -> None:
-    """Write a new file; ``mode`` is lessened by the process's mask."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        for block in blocks:
-            view = memoryview(block)
-            while view:
-                view = view[os.write(file, view) :]
-    finally:
-        os.close(file)
+def _write(file: int, blocks: Iterable[bytes]) -> None:
+    for block in blocks:
+        view = memoryview(block)
+        while view:
+            view = view[os.write(file, view) :]
 
 
 @contextlib.contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +14,9 @@ from headwater.durable import crash_point, disk_error, link_new, make_directory,
 from headwater.errors import StorageError
 
 from .backend import Backend, PackMissing
+from .spool import sweep
 
 _OPEN_FILES = 64
-_ABANDONED_S = 60
 SUFFIX = ".pack"
 
 
@@ -43,22 +41,9 @@ class FolderBackend(Backend):
                 make_directory(self._incoming, "objects.folder")
             except OSError as error:
                 raise disk_error(error, self._packs) from error
-            self._sweep()
+            sweep(self._incoming)
             self._ready = True
         return self._incoming
-
-    def _sweep(self) -> None:
-        """Remove what writers that died left behind: files old enough to be locked that nobody has locked."""
-        for entry in os.scandir(self._incoming):
-            with contextlib.suppress(OSError):
-                if time.time() - entry.stat().st_mtime < _ABANDONED_S:
-                    continue
-                descriptor = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(entry.path)
-                finally:
-                    os.close(descriptor)
 
     def stage(self, file: int, path: Path, pack: str, size: int) -> None:
         try:

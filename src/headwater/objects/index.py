@@ -107,8 +107,10 @@ class Index:
 
     def waiting(self) -> list[PackRecord]:
         """Return the packs that the ledger does not list yet, oldest first."""
-        query = "SELECT id, size, entries, created_at FROM packs WHERE recorded = 0 ORDER BY number"
-        rows = self._with(lambda connection: connection.execute(query).fetchall())
+        return self._records("SELECT id, size, entries, created_at FROM packs WHERE recorded = 0 ORDER BY number")
+
+    def _records(self, query: str, values: tuple[str, ...] = ()) -> list[PackRecord]:
+        rows = self._with(lambda connection: connection.execute(query, values).fetchall())
         return [
             PackRecord(id=pack, size=size, entries=entries, footer_digest=pack, created_at=created_at)
             for pack, size, entries, created_at in rows
@@ -137,11 +139,12 @@ class Index:
 
     def record(self, pack: str) -> PackRecord | None:
         """Return a pack that was taken in, None when it was not."""
-        query = "SELECT size, entries, created_at FROM packs WHERE id = ?"
-        row = self._with(lambda connection: connection.execute(query, (pack,)).fetchone())
-        if row is None:
-            return None
-        return PackRecord(id=pack, size=row[0], entries=row[1], footer_digest=pack, created_at=row[2])
+        found = self._records("SELECT id, size, entries, created_at FROM packs WHERE id = ?", (pack,))
+        return found[0] if found else None
+
+    def records(self) -> list[PackRecord]:
+        """Return every pack that was taken in, oldest first."""
+        return self._records("SELECT id, size, entries, created_at FROM packs ORDER BY number")
 
     def forget(self, pack: str) -> None:
         """Leave out a pack and its entries: it is no longer there, or is to be read again."""
@@ -194,10 +197,19 @@ class Index:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._open()
-            if not self._connection.execute("SELECT 1 FROM meta WHERE name = 'built'").fetchone():
-                self.rebuild()
-                self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('built', 'yes')")
+            try:
+                self._build()
+            except BaseException:  # an index that is half built must not be taken for a whole one
+                self.close()
+                raise
         return self._connection
+
+    def _build(self) -> None:
+        """Fill a new file, once; ``rebuild`` adds to it through this same connection."""
+        assert self._connection is not None
+        if not self._connection.execute("SELECT 1 FROM meta WHERE name = 'built'").fetchone():
+            self.rebuild()
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('built', 'yes')")
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)

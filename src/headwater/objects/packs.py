@@ -90,6 +90,7 @@ class Footer:
         if len(data) != _COUNTS.size + count * _PER_ENTRY + lists * 32:
             raise CorruptError(f"a pack's footer of {len(data)} bytes does not fit the entries that it counts.")
         at = _COUNTS.size
+        self.length = len(data)
         self.count = count
         self._digests = data[at : at + 32 * count]
         at += 32 * count

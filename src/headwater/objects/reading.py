@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -55,8 +56,9 @@ class Reader:
                 yield chunk, self.entry(chunk.digest)
             return
         waiting: deque[tuple[Chunk, Future[bytes]]] = deque()
+        located = self._store.locate_many([chunk.digest for chunk in chunks])
         for chunk in chunks:
-            waiting.append((chunk, self._store.pool.submit(self.entry, chunk.digest)))
+            waiting.append((chunk, self._store.pool.submit(self.entry, chunk.digest, located[chunk.digest])))
             if len(waiting) >= _REMOTE_AHEAD:
                 first, data = waiting.popleft()
                 yield first, data.result()
@@ -159,7 +161,5 @@ class ObjectFile(io.RawIOBase):
             self._block, self._block_start = self._reader.entry(self._digest, self._location), 0
             return
         chunks = self._reader.chunks(self._digest, self._location)
-        from bisect import bisect_right
-
         chunk = chunks[bisect_right(chunks, self._at, key=lambda each: each.start) - 1]
         self._block, self._block_start = self._reader.entry(chunk.digest), chunk.start

@@ -7,17 +7,27 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from headwater.durable import disk_error
 from headwater.errors import StorageError
 
 from .backend import Backend, PackMissing
+from .spool import sweep
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Bucket
+    from obstore.store import S3Config
 
 SUFFIX = ".pack"
 _PREFIX = "packs/"
+_OPTIONS = {
+    "endpoint": "endpoint",
+    "access_key": "access_key_id",
+    "secret_key": "secret_access_key",
+    "session_token": "session_token",
+    "region": "region",
+}
 
 
 class RemoteBackend(Backend):
@@ -32,6 +42,7 @@ class RemoteBackend(Backend):
         self._process = 0
         self._guard = threading.Lock()
         self._spool = cache / "outgoing"
+        self._swept = False
 
     @property
     def bucket(self) -> Bucket:
@@ -43,7 +54,13 @@ class RemoteBackend(Backend):
             return self._bucket
 
     def spool(self) -> Path:
-        self._spool.mkdir(parents=True, exist_ok=True)
+        if not self._swept:
+            try:
+                self._spool.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise disk_error(error, self._spool) from error
+            sweep(self._spool)
+            self._swept = True
         return self._spool
 
     def stage(self, file: int, path: Path, pack: str, size: int) -> None:
@@ -120,6 +137,10 @@ class RemoteBackend(Backend):
         except (BaseError, OSError) as error:
             raise self._failed("list", "packs", error) from error
 
+    def close(self) -> None:
+        with self._guard:
+            self._bucket = None
+
     def _failed(self, what: str, pack: str, error: Exception) -> StorageError:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return StorageError(
@@ -154,8 +175,8 @@ def open_memory(name: str, *, cache: Path) -> RemoteBackend:
 def open_s3(place: str, *, credentials: dict[str, str], cache: Path) -> RemoteBackend:
     """Return the store of ``bucket/prefix``.
 
-    ``credentials`` may hold endpoint, access_key, secret_key, region; without keys the usual AWS_* variables and the
-    machine's role are used.
+    ``credentials`` may hold endpoint, access_key, secret_key, session_token, region; without keys the usual AWS_*
+    variables and the machine's role are used.
     """
     bucket, _, prefix = place.partition("/")
     endpoint = credentials.get("endpoint")
@@ -163,16 +184,11 @@ def open_s3(place: str, *, credentials: dict[str, str], cache: Path) -> RemoteBa
     def connect() -> Bucket:
         from obstore.store import S3Store
 
-        config: dict[str, Any] = {
-            "endpoint": endpoint,
-            "access_key_id": credentials.get("access_key"),
-            "secret_access_key": credentials.get("secret_key"),
-            "region": credentials.get("region"),
-        }
+        given = {_OPTIONS[name]: value for name, value in credentials.items() if value and name in _OPTIONS}
         return S3Store(
             bucket,
             prefix=prefix.strip("/") or None,
-            config={key: value for key, value in config.items() if value},
+            config=cast("S3Config", given),
             # A pack of 64 MiB over a slow line takes longer than the default of 30 s.
             client_options={
                 "allow_http": bool(endpoint and endpoint.startswith("http://")),

@@ -172,6 +172,13 @@ class ObjectStore:
             self._made.pop(record.id, None)
         self._index.mark_recorded([record.id for record in packs])
 
+    def wanted(self) -> list[PackRecord]:
+        """Return every pack that should be in its place: those the ledger lists, and those it will."""
+        if not self._has_ledger():
+            return self._index.records()
+        listed = {record.id: record for record in self.packs_since(0)}
+        return list((listed | {record.id: record for record in self.pending() if record.id not in listed}).values())
+
     def verify(self) -> Iterator[Finding]:
         """Read every byte of every pack and yield what is wrong: flipped bytes, short or missing packs, lost chunks."""
         from .verifying import verify
@@ -265,7 +272,7 @@ class ObjectStore:
 
     def refresh(self, *, whole: bool = False) -> None:
         """Take in the packs that the ledger's list has and the index has not; ``whole`` asks for all of the list."""
-        take_in(self._index, self.backend, self.packs_since, self.pool, whole=whole)
+        take_in(self._index, self.backend, self.packs_since, whole=whole, recorded=self._has_ledger())
 
     def read_entry(self, digest: bytes, location: Location) -> bytes:
         """Return an entry's bytes as the pack has them.
@@ -280,23 +287,24 @@ class ObjectStore:
             return self._read_elsewhere(digest, location)
 
     def _read_elsewhere(self, digest: bytes, location: Location) -> bytes:
+        """Answer for a pack that is not there: its bytes may lie in another by now, be collected, or be lost."""
         self._present.discard(location.pack)
-        listed = any(record.id == location.pack for record in self.packs_since(0)) or location.pack in self._made
-        self._index.forget(location.pack)
-        self.refresh(whole=True)
-        again = self._index.find_one(digest)
-        if again is not None and again.pack != location.pack:
-            return self.backend.read(again.pack, again.offset, again.length)
-        if listed:
-            raise CorruptError(
-                f"object {digest.hex()} cannot be read: its pack {location.pack} is missing. "
-                "Run 'hw verify' to see what else is, and bring the file back from a backup.",
-                digest=digest.hex(),
-                pack=location.pack,
-            )
-        raise GoneError(
-            f"the bytes of object {digest.hex()} were collected: no pack that the ledger lists holds them.",
+        if self._has_ledger():
+            self._index.forget(location.pack)
+            self.refresh(whole=True)
+            again = self._index.find_one(digest)
+            if again is not None and again.pack != location.pack:
+                return self.backend.read(again.pack, again.offset, again.length)
+            if location.pack not in self._made and all(each.id != location.pack for each in self.packs_since(0)):
+                raise GoneError(
+                    f"the bytes of object {digest.hex()} were collected: no pack that the ledger lists holds them.",
+                    digest=digest.hex(),
+                )
+        raise CorruptError(
+            f"object {digest.hex()} cannot be read: its pack {location.pack} is missing. "
+            "Run 'hw verify' to see what else is, and bring the file back from a backup.",
             digest=digest.hex(),
+            pack=location.pack,
         )
 
     def relocate(self, digest: bytes, location: Location) -> Location | None:
@@ -323,10 +331,14 @@ class ObjectStore:
     def _is_present(self, pack: str) -> bool:
         if pack in self._present:
             return True
-        if self.backend.size(pack) is None:
+        record = self._index.record(pack)
+        if record is None or self.backend.size(pack) != record.size:  # missing, or cut short
             return False
         self._present.add(pack)
         return True
+
+    def _has_ledger(self) -> bool:
+        return self.packs_since != self._listed
 
     def _listed(self, seq: int) -> Iterator[PackRecord]:
         """The packs that the place itself has, where no ledger lists them."""
@@ -335,11 +347,11 @@ class ObjectStore:
 
     def _rebuild(self) -> None:
         """Fill an empty index: from the ledger's list, this process's packs, and what the place has besides."""
-        take_in(self._index, self.backend, self.packs_since, self.pool, whole=True)
+        self.refresh(whole=True)
         for record, footer in list(self._made.values()):
             self._index.add(record, footer, recorded=False)
-        if self.packs_since != self._listed:
-            take_in(self._index, self.backend, self._listed, self.pool, whole=True, recorded=False)
+        if self._has_ledger():
+            take_in(self._index, self.backend, self._listed, whole=True, recorded=False)
 
 
 def parse_digest(text: str) -> bytes:

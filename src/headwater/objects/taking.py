@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from headwater.errors import CorruptError
@@ -37,7 +37,6 @@ def take_in(
     index: Index,
     backend: Backend,
     packs_since: Callable[[int], Iterable[PackRecord]],
-    pool: Executor,
     *,
     whole: bool,
     recorded: bool = True,
@@ -46,21 +45,28 @@ def take_in(
 
     A pack that is missing or damaged is left out here: reading what it held, and ``verify``, tell so.
     """
-    known: set[str] | None = None
+    known: set[str] = set()
     last = 0
     listed = iter(packs_since(0 if whole else index.seq))
     while group := list(islice(listed, _AT_ONCE)):
-        if known is None:
-            known = index.known()
+        known = known or index.known()
         last = max(last, *(record.seq for record in group))
         new = [record for record in group if record.id not in known]
-        for record, footer in zip(new, pool.map(lambda record: _try_footer(backend, record), new), strict=True):
+        for record, footer in zip(new, _footers(backend, new), strict=True):
             if footer is not None:
                 index.add(_complete(record, footer), footer, recorded=recorded)
         if recorded:
             index.mark_recorded([record.id for record in group if record.id in known])
     if last:
         index.follow(last)
+
+
+def _footers(backend: Backend, records: list[PackRecord]) -> list[Footer | None]:
+    if not backend.remote or len(records) < 2:
+        return [_try_footer(backend, record) for record in records]
+    # Threads of its own: those of the store may be waiting for what is being taken in here.
+    with ThreadPoolExecutor(8, thread_name_prefix="headwater-footers") as pool:
+        return list(pool.map(lambda record: _try_footer(backend, record), records))
 
 
 def _try_footer(backend: Backend, record: PackRecord) -> Footer | None:

@@ -12,7 +12,7 @@ from headwater.errors import CorruptError
 from .backend import Backend, PackMissing
 from .findings import Finding
 from .index import Index
-from .packs import HEADER, header_bytes
+from .packs import HEADER, TRAILER, header_bytes
 from .reading import Reader, matches
 from .taking import footer_of
 from .values import MIB, Location, PackRecord
@@ -26,7 +26,7 @@ _WINDOW = 16 * MIB
 def verify(store: ObjectStore, index: Index, reader: Reader) -> Iterator[Finding]:
     """Yield what is wrong with the packs that the ledger lists or will list, then what lies there besides."""
     store.refresh(whole=True)
-    wanted = {record.id: record for record in store.packs_since(0)} | {record.id: record for record in store.pending()}
+    wanted = {record.id: record for record in store.wanted()}
     damaged: set[bytes] = set()
     waiting: deque[Future[tuple[list[Finding], set[bytes]]]] = deque()
     for record in wanted.values():
@@ -67,6 +67,8 @@ def check_pack(backend: Backend, record: PackRecord) -> tuple[list[Finding], set
             findings.append(_pack(record, "does not begin as a pack of this format does"))
         located = sorted(footer.locations(record.id), key=lambda item: item[1].offset)
         found, damaged = _check_bodies(backend, record, located)
+        if sum(location.length for _, location in located) != record.size - HEADER.size - footer.length - TRAILER.size:
+            findings.append(_pack(record, "holds bytes that no entry accounts for"))
         return findings + found, damaged
     except CorruptError as error:
         return findings or [_pack(record, f"cannot be read: {error.message}")], set()

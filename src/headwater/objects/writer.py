@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from headwater.durable import crash_point, disk_error
 
+from . import spool
 from .backend import Backend
 from .packs import HEADER, Entries, header_bytes, trailer_bytes
 from .values import RAW
@@ -31,18 +30,19 @@ class PackWriter:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         folder = backend.spool()
-        self.path = Path(folder) / f"{os.getpid()}-{os.urandom(8).hex()}.tmp"
         self.entries = Entries()
         self.size = HEADER.size
         self.id = ""
         self.footer = b""
         crash_point("objects.pack.create")
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            # While the lock is held this file is not an abandoned one; it goes with the process.
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._file, self.path = spool.create(folder)
+        except OSError as error:
+            raise disk_error(error, folder) from error
+        try:
             self._write([header_bytes()])
         except OSError as error:
+            self.abandon()
             raise disk_error(error, self.path) from error
 
     def append(self, new: Sequence[NewEntry]) -> None:
@@ -51,6 +51,7 @@ class PackWriter:
         Raises:
             StorageError: the disk is full.
         """
+        crash_point("objects.pack.append")
         at = self.size
         add = self.entries.add
         for digest, body, size, kind, check in new:

@@ -171,9 +171,7 @@ class RemoteProject(Project):
             raise TypeError(f"{operation.name} takes {len(signature.positional)} arguments, {len(args)} were given")
         arguments = {**dict(zip(signature.positional, args, strict=False)), **kwargs}
         body = msgspec.msgpack.encode(arguments)
-        answer = self._transport.send(
-            "POST", f"/api/v1/operations/{operation.name}", body, {"Content-Type": MSGPACK}
-        )
+        answer = self._transport.send("POST", f"/api/v1/operations/{operation.name}", body, {"Content-Type": MSGPACK})
         return msgspec.msgpack.decode(answer, type=signature.returns)
 
     def as_actor(self, actor: Actor | str) -> Self:

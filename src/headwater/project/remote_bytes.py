@@ -73,7 +73,7 @@ class RemoteObjects:
             yield digest, self.get(digest)
 
     def open(self, digest: str) -> BinaryIO:
-        return open(self.cached_path(digest), "rb")  # noqa: SIM115  # the caller closes what it asked to be opened
+        return open(self.cached_path(digest), "rb")  # the caller closes what it asked to be opened
 
     def cached_path(self, digest: str) -> Path:
         """Return a read-only local file of these bytes, fetched and verified once."""
@@ -176,7 +176,7 @@ class RemoteEvents:
         try:
             self.append(stream, rows)
             done.set_result(None)
-        except Exception as error:  # carried to whoever waits on the future
+        except Exception as error:  # noqa: BLE001  # carried to whoever waits on the future
             done.set_exception(error)
         return done
 

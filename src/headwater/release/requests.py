@@ -15,7 +15,7 @@ from headwater.model.registry import channel_head, get_model_version, read_versi
 from headwater.operation import operation
 from headwater.project import Actor, Project
 
-from .approvers import require_may_approve
+from .approvers import require_may_approve, same_person
 from .gates import GateReader, read_gates
 from .moving import move_channel
 from .rows import read_request
@@ -224,10 +224,10 @@ def _record(
 def _decide(
     tx: WriteTx, actor: Actor, request: ReleaseRequest, decision: Literal["approve", "reject"], reason: str
 ) -> None:
-    earlier = next((each for each in request.approvals if each.by == actor.name), None)
-    if earlier and decision == earlier.decision:
+    # One person is one voice, however the name is spelt; changing one's mind to a no is always possible.
+    if any(same_person(each.by, actor.name) and each.decision == decision for each in request.approvals):
         raise ConflictError(
-            f"{actor.name} has said '{earlier.decision}' to request {request.id} already: it takes another person.",
+            f"{actor.name} has said '{decision}' to request {request.id} already: it takes another person.",
             request=request.id,
         )
     identifier = tx.new_id()
@@ -259,7 +259,8 @@ def _decide(
 
 def _end(tx: WriteTx, request: str, status: str, why: str, gates: tuple[GateResult, ...]) -> None:
     changed = tx.execute(
-        "UPDATE release_requests SET status = ?, why = ?, decided_at = ?, gates = ? WHERE id = ? AND status = 'waiting'",
+        "UPDATE release_requests SET status = ?, why = ?, decided_at = ?, gates = ? "
+        "WHERE id = ? AND status = 'waiting'",
         (status, why, tx.now, documents.dump(gates), request),
     )
     if changed != 1:
@@ -294,7 +295,7 @@ def _require_news(tx: WriteTx, wanted: ModelVersion, channel: str, champion: Mod
     )
     if waiting:
         raise ConflictError(
-            f"request {waiting} asks for {wanted.label} in {channel} already and is waiting: approve or reject that one.",
+            f"request {waiting} asks for {wanted.label} in {channel} already: approve or reject that one.",
             request=waiting,
         )
 

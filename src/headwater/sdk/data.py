@@ -46,6 +46,6 @@ def commit(
     dataset: str, tables: dict[str, Any], *, message: str = "", source: str = "", project: Project | None = None
 ) -> Publication:
     """Add tables (frames by name) to a dataset, run its checks, and move ``main`` when they pass."""
-    from headwater.check import publish
+    from headwater.check import publish_tables
 
-    return publish(project or current_project(), dataset, tables=tables, message=message, source=source)
+    return publish_tables(project or current_project(), dataset, tables, message=message, source=source)

@@ -75,7 +75,7 @@ class Fleet:
             if models is None or model in models:
                 try:
                     self.find(project, model, channel)
-                except Exception:  # a model that does not load must not keep the others from answering
+                except Exception:  # noqa: BLE001  # a model that does not load must not keep the others from answering
                     _log.exception("%s on %s cannot be loaded", model, channel)
 
     def follow_if_due(self, project: Project) -> None:
@@ -112,7 +112,7 @@ class Fleet:
         try:
             self._ready = {**self._ready, key: self._deploy(project, key, head)}
             self._failed_at.pop(key, None)
-        except Exception:  # the version before goes on answering, whatever is wrong with the new one
+        except Exception:  # noqa: BLE001  # the version before goes on answering, whatever is wrong with the new one
             self._failed_at[key] = time.monotonic()
             _log.exception("%s on %s: version %s cannot be loaded; the one before goes on answering", *key, head)
 
@@ -171,7 +171,7 @@ def _warm(loaded: Loaded) -> tuple[float, float]:
     try:
         one = min(_timed(loaded, [row]) for _ in range(5))
         many = min(_timed(loaded, [row] * _WARM_ROWS) for _ in range(3))
-    except Exception:  # the user's own model may raise anything at a made-up row
+    except Exception:  # noqa: BLE001  # the user's own model may raise anything at a made-up row
         _log.warning("%s does not answer to an example row of its contract", loaded.version.label, exc_info=True)
         return 1e6, 1e6
     return one, max(many - one, 0.0) / (_WARM_ROWS - 1)

@@ -178,7 +178,7 @@ class Engine:
                 return
             try:
                 self._fleet.follow(self.project)
-            except Exception:  # the ledger may be away for a while; what is loaded goes on answering
+            except Exception:  # noqa: BLE001  # the ledger may be away for a while; what is loaded goes on answering
                 _log.exception("looking for releases failed; it will be tried again")
                 self._stop.wait(1.0)
 

@@ -205,7 +205,7 @@ def serve_app(
 def _bounded(body: bytes) -> bytes:
     if len(body) > MOST_BYTES:
         raise InvalidInputError(
-            f"the request has {len(body):,} bytes, more than the {MOST_BYTES:,} that one may have: send fewer rows each.",
+            f"the request has {len(body):,} bytes, more than the {MOST_BYTES:,} that one may have: send fewer rows.",
             bytes=len(body),
         )
     return body

@@ -132,7 +132,7 @@ class SharedWriter:
             return
         try:
             written = self._events.append_soon("predictions", [row for rows, _ in group for row in rows])
-        except Exception as error:  # whatever it is, each waiting request must learn of it
+        except Exception as error:  # noqa: BLE001  # whatever it is, each waiting request must learn of it
             _settle(group, error)
             loop.call_soon(self._start, loop)
             return

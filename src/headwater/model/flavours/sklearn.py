@@ -8,14 +8,14 @@ from typing import Any
 from headwater.errors import CorruptError, MissingExtraError, RefusedError
 
 from ..contract import Contract
-from .outputs import Array, named_outputs
+from .outputs import Array, NamedOutputs
 
 ENGINES = ("scikit-learn", "skops", "numpy", "scipy")
 
 SAFE_TYPES = frozenset(
     {
-        # Data holders of numpy and of scikit-learn's own trees and losses. skops lists them because they are compiled or private;
-        # constructing one runs no code of the file's.
+        # Data holders of numpy and of scikit-learn's own trees and losses. skops lists them because they are compiled
+        # or private; constructing one runs no code of the file's.
         "numpy.dtype",
         "sklearn.tree._tree.Tree",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -95,13 +95,14 @@ class SklearnPredictor:
     def __init__(self, estimator: Any, contract: Contract) -> None:
         self._estimator = estimator
         self._contract = contract
+        self._named = NamedOutputs(contract)
 
     def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """Return each contract output, shape (rows,), for typed input columns of shape (rows,)."""
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
         with threadpool_limits(1):
-            return named_outputs(self._contract, self._raw(estimator_input(self._estimator, self._contract, columns)))
+            return self._named(self._raw(estimator_input(self._estimator, self._contract, columns)))
 
     def _raw(self, given: Any) -> dict[str, Array]:
         if not hasattr(self._estimator, "classes_"):
@@ -114,8 +115,9 @@ class SklearnPredictor:
 
 def estimator_input(estimator: Any, contract: Contract, columns: Mapping[str, Array]) -> Any:
     """Return columns as what the estimator was fitted on: a pandas frame where it knows names, else a matrix."""
-    names = [field.name for field in contract.inputs]
-    if not hasattr(estimator, "feature_names_in_"):
+    fitted = getattr(estimator, "feature_names_in_", None)
+    names = [field.name for field in contract.inputs] if fitted is None else [str(name) for name in fitted]
+    if fitted is None:
         import numpy as np
 
         return np.column_stack([columns[name] for name in names])

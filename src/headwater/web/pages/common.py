@@ -42,11 +42,22 @@ def bars(rows: list[dict[str, Any]], x: str, y: str, title: str, *, colour: str 
     if colour:
         encoding["color"] = {"field": colour, "type": "nominal", "title": None}
         encoding["xOffset"] = {"field": colour}
-    return {"data": {"values": rows}, "mark": {"type": "bar", "cornerRadiusEnd": 2}, "encoding": encoding, "height": 180}
+    return {
+        "data": {"values": rows},
+        "mark": {"type": "bar", "cornerRadiusEnd": 2},
+        "encoding": encoding,
+        "height": 180,
+    }
 
 
 def lines(
-    rows: list[dict[str, Any]], x: str, y: str, *, x_type: str = "quantitative", colour: str | None = None, title: str = ""
+    rows: list[dict[str, Any]],
+    x: str,
+    y: str,
+    *,
+    x_type: str = "quantitative",
+    colour: str | None = None,
+    title: str = "",
 ) -> dict[str, Any]:
     """Return a Vega-Lite line chart of rows, with points where there are few."""
     encoding: dict[str, Any] = {

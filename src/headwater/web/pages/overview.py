@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,7 +22,7 @@ from .common import colour_of, read
 async def show(request: Request) -> Response:
     """GET /: what there is, what waits for somebody, what happened last."""
 
-    def look(project: Project) -> dict[str, object]:
+    def look(project: Project) -> dict[str, Any]:
         return {
             "datasets": list_datasets(project),
             "models": list_models(project),

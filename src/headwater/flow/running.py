@@ -1,0 +1,221 @@
+"""Running a flow: its function runs here, its steps run in worker processes unless the memory has their results."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headwater.errors import HeadwaterError, InvalidInputError, UserCodeError
+from headwater.ids import new_id
+from headwater.track.capture import EnvironmentCapture
+from headwater.track.liveness import BEAT_S
+from headwater.track.runs import insert_run, read_runs
+
+from .engine import Engine, FlowStopped
+from .finding import Found, find_flow
+from .steps import Flow, taking
+from .tasks import TaskHandle, TaskReport
+from .worker import users_traceback
+
+if TYPE_CHECKING:
+    from headwater.project import Project
+    from headwater.track import Run
+
+_SHOW_AFTER_S = 0.3
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run of a flow went. ``returned`` is what its function returned, handles replaced by their results."""
+
+    run: Run
+    tasks: tuple[TaskReport, ...]
+    returned: Any = None
+
+    @property
+    def status(self) -> str:
+        """``done``, ``failed`` or ``killed``."""
+        return self.run.status
+
+    @property
+    def executed(self) -> int:
+        """How many steps ran."""
+        return sum(task.outcome in ("ran", "failed", "killed") for task in self.tasks)
+
+    @property
+    def remembered(self) -> int:
+        """How many steps did not have to run."""
+        return sum(task.outcome == "remembered" for task in self.tasks)
+
+    @property
+    def value(self) -> Any:
+        """What the flow returned.
+
+        Raises:
+            UserCodeError: the run failed; carries the user's traceback.
+        """
+        if self.run.status != "done":
+            raise UserCodeError(f"the run {self.run.id} {self.run.status}: {self.run.error}", self.run.traceback)
+        return self.returned
+
+
+def execute_flow(
+    project: Project,
+    flow: str | Flow[Any, Any],
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    workers: int | None = None,
+    folder: Path | None = None,
+    strict: bool = False,
+    tags: Mapping[str, str] | None = None,
+    parent: str | None = None,
+    on_task: Callable[[TaskReport], None] | None = None,
+    forget: bool = False,
+) -> Outcome:
+    """Run a flow of a project in this process and return how it went; a failing step does not raise.
+
+    ``flow`` is ``module:name``, a name, or the flow itself. ``workers`` is how many steps run at once (as many as
+    the machine has CPUs). ``on_task`` is called as each task ends, from another thread. ``forget`` runs every step
+    again. Ctrl-C ends the workers, marks the run killed and raises KeyboardInterrupt.
+
+    Raises:
+        NotFoundError: there is no such flow.
+        InvalidInputError: the arguments do not fit it, or the project was opened by URL (call ``run_flow`` then).
+        UserCodeError: the project's code cannot be imported.
+    """
+    root = folder or project.root
+    if root is None or project.root is None:
+        raise InvalidInputError(
+            "this project was opened by URL, so its flows run on the server: call run_flow, or 'hw run' with --project."
+        )
+    capture = EnvironmentCapture(root)
+    found = find_flow(project, flow, root)
+    given = dict(arguments or {})
+    _check_arguments(found.flow, given)
+    engine = Engine(
+        project, found, workers=workers or os.cpu_count() or 1, strict=strict or found.flow.strict, forget=forget,
+        on_task=on_task,
+    )  # fmt: skip
+    running = _RunOfFlow(engine, found, given, capture, dict(tags or {}), parent)
+    return running.go()
+
+
+class _RunOfFlow:
+    """One run: its row, its heartbeat, its end."""
+
+    def __init__(
+        self, engine: Engine, found: Found, arguments: dict[str, Any], capture: EnvironmentCapture,
+        tags: dict[str, str], parent: str | None,
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self.project = engine.project
+        self.found = found
+        self.arguments = arguments
+        self.capture = capture
+        self.tags = tags
+        self.parent = parent or os.environ.get("HEADWATER_RUN") or None
+        self.started_at = self.project.clock()
+        self.ended = threading.Event()
+        engine.begin_run = self._insert
+
+    def _insert(self, tx: Any) -> None:
+        insert_run(
+            tx, self.engine.run_id, self.found.flow.name, author=self.project.actor.name, params=self.arguments,
+            kind="flow", flow=self.found.ref, tags=self.tags, parent=self._known_parent(tx),
+            code=self.found.tree.digest, environment=self.capture.result(), started_at=self.started_at,
+        )  # fmt: skip
+        tx.announce("run.started", f"run:{self.engine.run_id}")
+
+    def _known_parent(self, tx: Any) -> str | None:
+        known = self.parent and tx.one("SELECT id FROM runs WHERE id = ?", (self.parent,))
+        return self.parent if known else None
+
+    def go(self) -> Outcome:
+        beat = threading.Thread(target=self._beat, name="headwater-beat", daemon=True)
+        beat.start()
+        returned, status, error, text = None, "done", "", ""
+        try:
+            returned = self._call()
+            status, error, text = self.engine.verdict()
+        except KeyboardInterrupt:
+            self.engine.stop()
+            self._end("killed", "stopped by Ctrl-C", "")
+            raise
+        except UserCodeError as failure:
+            status, error, text = "failed", failure.message, failure.traceback
+        except HeadwaterError as failure:
+            status, error, text = "failed", failure.message, users_traceback(failure)
+        except Exception as failure:  # the user's flow may raise anything
+            status, error, text = "failed", f"{type(failure).__name__}: {failure}", users_traceback(failure)
+        except BaseException:
+            self.engine.stop()
+            self._end("killed", "the process was told to end", "")
+            raise
+        self.engine.drain()
+        return self._end(status, error, text, returned)
+
+    def _call(self) -> Any:
+        token = taking.set(self.engine)
+        kept = os.environ.get("HEADWATER_RUN")
+        os.environ["HEADWATER_RUN"] = self.engine.run_id
+        try:
+            with self.engine.hearing():
+                returned = self.found.flow.function(**self.arguments)
+        finally:
+            taking.reset(token)
+            if kept is None:
+                del os.environ["HEADWATER_RUN"]
+            else:
+                os.environ["HEADWATER_RUN"] = kept
+        self.engine.drain()
+        return self._resolved(returned)
+
+    def _resolved(self, returned: Any) -> Any:
+        if isinstance(returned, TaskHandle):
+            return returned if returned.task.status == "failed" else returned.result()
+        if type(returned) in (list, tuple):
+            return type(returned)(self._resolved(each) for each in returned)
+        if type(returned) is dict:
+            return {key: self._resolved(each) for key, each in returned.items()}
+        return returned
+
+    def _beat(self) -> None:
+        if self.ended.wait(_SHOW_AFTER_S):
+            return
+        self.engine.ensure_begun()
+        while not self.ended.wait(BEAT_S):
+            with self.project.ledger.write() as tx:
+                tx.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", (tx.now, self.engine.run_id))
+
+    def _end(self, status: str, error: str, text: str, returned: Any = None) -> Outcome:
+        self.ended.set()
+        self.engine.finish(status, error, text)
+        with self.project.ledger.read() as tx:
+            run = read_runs(tx, [self.engine.run_id], artefacts=True)[0]
+        return Outcome(run=run, tasks=tuple(self.engine.reports()), returned=returned)
+
+
+def _check_arguments(flow: Flow[Any, Any], arguments: dict[str, Any]) -> None:
+    from .binding import bind
+
+    try:
+        bind(flow.function, (), arguments)
+    except TypeError as error:
+        code = flow.function.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        raise InvalidInputError(
+            f"flow '{flow.name}' cannot be called so: {error}. It takes {', '.join(names) or 'no arguments'}.",
+            flow=flow.name,
+        ) from error
+
+
+def new_run_id(project: Project) -> str:
+    """Return an id for a run that starts now."""
+    return new_id(project.clock())
+
+
+__all__ = ["FlowStopped", "Outcome", "execute_flow", "new_run_id"]
