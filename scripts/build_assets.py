@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 STATIC = Path(__file__).parent.parent / "src" / "headwater" / "web" / "static"
+SNIPPET = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
 
 
 def build_vega(target: Path) -> bool:

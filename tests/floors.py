@@ -143,14 +143,16 @@ def _targets(node: ast.AST, package: str, modules: Mapping[str, Path]) -> Iterat
             "resolve_name",
         ):
             if text := _leading_text(first):
-                yield _absolute(text.split(":")[0].rstrip("."), package)
+                yield _absolute(text.split(":")[0], package)
 
 
 def _leading_text(node: ast.expr) -> str:
-    """Return a literal string, or what an f-string starts with; '' for anything else."""
+    """Return a literal string, or what an f-string starts with and a '?' for the rest; '' for anything else."""
     match node:
-        case ast.Constant(value=str(text)) | ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]):
+        case ast.Constant(value=str(text)):
             return text
+        case ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]):
+            return f"{text}?"
     return ""
 
 

@@ -103,7 +103,12 @@ def test_a_circle_between_modules_of_one_package_is_found(tmp_path: Path) -> Non
 
 def test_a_package_may_offer_what_its_modules_hold(tmp_path: Path) -> None:
     planted(
-        tmp_path, {"lake//init.py": "", "lake/read.py": "from headwater.lake import values\n", "lake/values.py": ""}
+        tmp_path,
+        {
+            "lake/__init__.py": "from headwater.lake.read import get\n",
+            "lake/read.py": "from headwater.lake import values\n",
+            "lake/values.py": "",
+        },
     )
 
     assert violations(tmp_path) == []

@@ -40,8 +40,10 @@ class Operation:
         import inspect
         import typing
 
-        hints = typing.get_type_hints(self.body)
-        parameters = list(inspect.signature(self.body).parameters.values())[1:]
+        parameters = list(inspect.signature(self.body).parameters.values())
+        # The project's own type may be imported for type checkers only; nobody sends a project.
+        hints = typing.get_type_hints(self.body, localns={str(parameters[0].annotation): object})
+        parameters = parameters[1:]
         return Signature(
             parameters={p.name: (hints.get(p.name, Any), p.default is p.empty, p.default) for p in parameters},
             returns=hints.get("return", Any),

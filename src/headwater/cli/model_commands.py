@@ -150,7 +150,7 @@ def predict(context: Context, ref: str, rows: Path) -> None:
     import msgspec
 
     from headwater.errors import InvalidInputError
-    from headwater.model import load
+    from headwater.model import load as load_model
 
     text = click.get_binary_stream("stdin").read() if str(rows) == "-" else rows.read_bytes()
     try:
@@ -158,5 +158,5 @@ def predict(context: Context, ref: str, rows: Path) -> None:
     except msgspec.DecodeError as error:
         raise InvalidInputError(f"'{rows}' is not a JSON list of objects: {error}") from error
     with context.open() as project:
-        answers = load(project, ref).predict(given)
+        answers = load_model(project, ref).predict(given)
     context.show(answers, lambda: msgspec.json.encode(answers).decode())

@@ -7,6 +7,8 @@ What this room leaves to others: when to run (jobs), where models go (model), wh
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -83,3 +85,19 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+# The operations of this room exist from here on: faces find them by importing the room.
+importlib.import_module(f"{__name__}.operations")
+
+
+class _CallableModule(types.ModuleType):
+    """This package under the name ``hw.flow``, which is also the decorator: importing a package binds its name."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from .steps import flow
+
+        return flow(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -9,10 +9,8 @@ import msgspec
 from headwater.errors import HeadwaterError, InvalidInputError, UserCodeError
 from headwater.operation import operation
 
-from .engine import Engine, FlowStopped
 from .finding import find_flow
 from .steps import taking
-from .worker import users_traceback
 
 if TYPE_CHECKING:
     from headwater.project import Project
@@ -50,13 +48,15 @@ def explain(project: Project, flow: str, arguments: dict[str, Any] | None = None
         NotFoundError: there is no such flow.
         UserCodeError: its code cannot be imported, or its function raises.
     """
-    from .running import _check_arguments
+    from .engine import Engine, FlowStopped
+    from .running import check_arguments
+    from .worker import users_traceback
 
     if project.root is None:
         raise InvalidInputError("flows are explained where the project's folder is.")
     found = find_flow(project, flow, project.root)
     given = dict(arguments or {})
-    _check_arguments(found.flow, given)
+    check_arguments(found.flow, given)
     engine = Engine(project, found, workers=1, strict=False, dry=True)
     token = taking.set(engine)
     stopped: str | None = None

@@ -12,12 +12,15 @@ from headwater.operation import operation
 from headwater.track.runs import find_id
 from headwater.track.values import Run
 
+from . import explaining, finding
 from .memory import result_of
 from .reads import ReadItem
 from .saving import Part, load
 
 if TYPE_CHECKING:
     from headwater.project import Project
+
+__all__ = ["Task", "explaining", "finding", "get_tasks", "load_result", "run_flow"]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

@@ -204,7 +204,7 @@ class Pool:
         except BlockingIOError:
             return
         name, held = running.pipes[pipe]
-        if not data:
+        if not data and pipe in self.selector.get_map():
             self.selector.unregister(pipe)
         held += data
         *lines, rest = bytes(held).split(b"\n")

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headwater.errors import HeadwaterError, InvalidInputError, UserCodeError
-from headwater.ids import new_id
 from headwater.track.capture import EnvironmentCapture
 from headwater.track.liveness import BEAT_S
 from headwater.track.runs import insert_run, read_runs
 
-from .engine import Engine, FlowStopped
+from .engine import Engine
 from .finding import Found, find_flow
 from .steps import Flow, taking
 from .tasks import TaskHandle, TaskReport
@@ -95,7 +94,7 @@ def execute_flow(
     capture = EnvironmentCapture(root)
     found = find_flow(project, flow, root)
     given = dict(arguments or {})
-    _check_arguments(found.flow, given)
+    check_arguments(found.flow, given)
     engine = Engine(
         project, found, workers=workers or os.cpu_count() or 1, strict=strict or found.flow.strict, forget=forget,
         on_task=on_task,
@@ -199,7 +198,8 @@ class _RunOfFlow:
         return Outcome(run=run, tasks=tuple(self.engine.reports()), returned=returned)
 
 
-def _check_arguments(flow: Flow[Any, Any], arguments: dict[str, Any]) -> None:
+def check_arguments(flow: Flow[Any, Any], arguments: dict[str, Any]) -> None:
+    """Raise InvalidInputError unless the flow can be called with these arguments."""
     from .binding import bind
 
     try:
@@ -212,10 +212,3 @@ def _check_arguments(flow: Flow[Any, Any], arguments: dict[str, Any]) -> None:
             flow=flow.name,
         ) from error
 
-
-def new_run_id(project: Project) -> str:
-    """Return an id for a run that starts now."""
-    return new_id(project.clock())
-
-
-__all__ = ["FlowStopped", "Outcome", "execute_flow", "new_run_id"]

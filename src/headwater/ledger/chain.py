@@ -132,13 +132,14 @@ def _check_link(row: Row, erased: set[str]) -> Iterator[Finding]:
     made = link_hash(seq=row.seq, kind=row.kind, ref=row.ref, at=row.at, commitment=row.commitment, prev=row.prev)
     if made != row.hash:
         yield _wrong(row.seq, f"({row.kind} of {row.ref}) was changed: its hash is not that of what it says")
-    if row.body is not None and row.salt is not None:
-        if digest(bytes(row.salt) + bytes(row.body)) != row.commitment:
-            yield _wrong(row.seq, f"({row.kind} of {row.ref}) has a body that is not the one committed to")
-    elif f"chain:{row.seq}" not in erased:
-        yield _wrong(row.seq, f"({row.kind} of {row.ref}) lost its body, and no erasure is recorded")
-    elif row.body is not None or row.salt is not None:
-        yield _wrong(row.seq, f"({row.kind} of {row.ref}) is recorded as erased, but part of it is still there")
+    said = f"({row.kind} of {row.ref})"
+    if f"chain:{row.seq}" in erased:
+        if row.body is not None or row.salt is not None:
+            yield _wrong(row.seq, f"{said} is recorded as erased, but part of it is still there")
+    elif row.body is None or row.salt is None:
+        yield _wrong(row.seq, f"{said} lost its body or its salt, and no erasure is recorded")
+    elif digest(bytes(row.salt) + bytes(row.body)) != row.commitment:
+        yield _wrong(row.seq, f"{said} has a body that is not the one committed to")
 
 
 def _check_end(tx: Tx, expected_seq: int) -> Iterator[Finding]:

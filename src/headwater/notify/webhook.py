@@ -17,7 +17,7 @@ from .declared import Webhook
 TIMEOUT_S = 10.0
 _KEPT_ANSWER = 500
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-# Answers that may change when asked again; every other 4xx means the same the next time.
+# Answers that may change when asked again; every other 3xx and 4xx means the same the next time.
 _AGAIN = frozenset({408, 425, 429})
 
 
@@ -33,7 +33,7 @@ def post(way: Webhook, body: bytes, *, delivery: str, timestamp_s: int) -> str:
     No redirect is followed, and the connection goes to the very address that was checked.
 
     Raises:
-        RefusedError: the address is private, or the answer will not change (a 4xx).
+        RefusedError: the address is private, or the answer will not change (a redirect, most 4xx).
         UnavailableError: no connection, no answer in time, or an answer that may change.
         InvalidInputError: the URL is not one.
     """
@@ -58,7 +58,7 @@ def post(way: Webhook, body: bytes, *, delivery: str, timestamp_s: int) -> str:
     answer = f"{response.status} {text}".strip()
     if 200 <= response.status < 300:
         return answer
-    if 400 <= response.status < 500 and response.status not in _AGAIN:
+    if 300 <= response.status < 500 and response.status not in _AGAIN:
         raise RefusedError(f"'{parts.hostname}' refuses the webhook: {answer}", status=response.status)
     raise UnavailableError(f"'{parts.hostname}' could not take the webhook: {answer}", status=response.status)
 

@@ -104,9 +104,9 @@ class Batch:
 
     def _add(self, entry: NewEntry) -> None:
         with self._guard:
+            self._require_open()
             if entry.digest in self._seen:
                 return
-            self._require_open()
             self._seen.add(entry.digest)
             self._waiting.append(entry)
             self._waiting_bytes += len(entry.body)

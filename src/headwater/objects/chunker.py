@@ -86,15 +86,15 @@ class Cutter:
         shortest, _, longest = self._cutting
         cuts: list[int] = []
         last = -self._open
-        for cut in [*offered, length]:
+        for cut in offered:
             while cut - last > longest:
                 last += longest
                 cuts.append(last)
-            if cut - last >= shortest and (cut != length or (offered and offered[-1] == length)):
+            if cut - last >= shortest:
                 last = cut
-                cuts.append(cut)
+                cuts.append(last)
+        while length - last >= longest:
+            last += longest
+            cuts.append(last)
         self._open = length - last
-        if self._open == longest:
-            cuts.append(length)
-            self._open = 0
         return cuts

@@ -46,6 +46,12 @@ class Transport:
             self.headers["Authorization"] = f"Bearer {token}"
         self._local = threading.local()
 
+    def as_actor(self, actor: Actor) -> Self:
+        """Return the same transport, over the same connections, that says somebody else asks."""
+        seen = copy.copy(self)
+        seen.headers = {**self.headers, "X-Headwater-As": urllib.parse.quote(actor.name)}
+        return seen
+
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> bytes:
         """Send one request and return the body of its answer.
 
@@ -129,9 +135,7 @@ class RemoteProject(Project):
         self.actor = claimed_actor(actor)
         self.clock = utc_now_us
         self.settings = Settings({})
-        self._url = url
-        self._token = token or os.environ.get("HEADWATER_TOKEN")
-        self._transport = Transport(url, self.actor, self._token)
+        self._transport = Transport(url, self.actor, token or os.environ.get("HEADWATER_TOKEN"))
         about = msgspec.msgpack.decode(self._transport.send("GET", "/api/v1/project"))
         self.id = about["id"]
         self.name = about["name"]
@@ -179,7 +183,7 @@ class RemoteProject(Project):
         seen.__dict__.pop("_remote_objects", None)
         seen.__dict__.pop("_remote_events", None)
         seen.actor = Actor(name=actor) if isinstance(actor, str) else actor
-        seen._transport = Transport(self._url, seen.actor, self._token)
+        seen._transport = self._transport.as_actor(seen.actor)
         return seen
 
     def close(self) -> None:

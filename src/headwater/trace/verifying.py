@@ -1,13 +1,107 @@
-"""Verifying."""
+"""Whether everything is what it says: bytes, events, the chain, the lake, and every reference between facts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from headwater import lake
+from headwater.errors import InvalidInputError
+from headwater.ledger.chain import verify_chain
 from headwater.objects.findings import Finding
 from headwater.operation import operation
 from headwater.project import Project
 
+from .describing import KINDS
+
+if TYPE_CHECKING:
+    from headwater.ledger import Tx
+
+_PAGE = 500
+_NAMED_OBJECTS = {
+    "model_files": ("SELECT digest, 'modelversion:' || version AS owner FROM model_files", "a file of"),
+    "references": (
+        "SELECT reference AS digest, 'modelversion:' || id AS owner FROM model_versions WHERE reference IS NOT NULL",
+        "the training profile of",
+    ),
+    "artefacts": ("SELECT digest, 'run:' || run AS owner FROM artefacts", "an artefact of"),
+}
+"""Facts that name objects, apart from the lake's, which checks its own."""
+
 
 @operation("trace.verify", needs="trace:read")
 def verify(project: Project, head: str | None = None) -> list[Finding]:
-    """Return what is wrong with the project: bytes, events, the chain, manifests, references."""
-    raise NotImplementedError
+    """Return what is wrong with the project; nothing wrong, nothing returned.
+
+    Checked are every object by its digest, every event by its checksum, the chain of governance link by link, every
+    dataset's manifests and names, and every reference from one fact to another. ``head`` is ``SEQ:HASH`` of the chain
+    as it was kept elsewhere: with it even a history rewritten by the database's owner is seen.
+
+    Raises:
+        InvalidInputError: the head is not written ``SEQ:HASH``.
+    """
+    kept = parse_head(head)
+    return [*_stores(project), *lake.verify(project), *_ledger(project, kept)]
+
+
+def parse_head(text: str | None) -> tuple[int, str] | None:
+    """Return the seq and hash of a head written ``SEQ:HASH``."""
+    if text is None:
+        return None
+    seq, _, link = text.partition(":")
+    if not seq.isdigit() or len(link) != 64:
+        raise InvalidInputError(f"'{text}' is no head of the chain: it is written SEQ:HASH, as 'hw verify --head' shows.")
+    return int(seq), link
+
+
+def _stores(project: Project) -> Iterator[Finding]:
+    yield from project.objects.verify()
+    yield from project.events.verify()
+
+
+def _ledger(project: Project, head: tuple[int, str] | None) -> Iterator[Finding]:
+    with project.ledger.read() as tx:
+        yield from verify_chain(tx, head)
+        yield from _edges(tx)
+        yield from _channels(tx)
+        yield from _named_objects(project, tx)
+
+
+def _edges(tx: Tx) -> Iterator[Finding]:
+    """Yield edges that name a fact which is not there, from either side."""
+    for kind, what in KINDS.items():
+        prefix = f"{kind}:"
+        for side, other in (("parent", "child"), ("child", "parent")):
+            rows = tx.stream(
+                f"SELECT e.{side} AS named, e.role, e.{other} AS other FROM edges e "
+                f"WHERE e.{side} >= ? AND e.{side} < ? AND NOT EXISTS "
+                f"(SELECT 1 FROM {what.table} t WHERE t.id = substr(e.{side}, {len(prefix) + 1}))",
+                (prefix, f"{kind};"),
+            )
+            for row in rows:
+                message = f"{row.other} names {row.named} ({row.role}), which is not recorded."
+                yield Finding(kind="reference", what=row.named, message=message, severity="error")
+
+
+def _channels(tx: Tx) -> Iterator[Finding]:
+    for pointer in tx.pointers("channel"):
+        if tx.one("SELECT 1 AS one FROM model_versions WHERE id = ?", (pointer.head,)) is None:
+            message = f"channel '{pointer.name}' points to model version {pointer.head}, which is not recorded."
+            yield Finding(kind="reference", what=f"channel:{pointer.name}", message=message, severity="error")
+
+
+def _named_objects(project: Project, tx: Tx) -> Iterator[Finding]:
+    for sql, said in _NAMED_OBJECTS.values():
+        page: dict[str, str] = {}
+        for row in tx.stream(sql):
+            page[row.digest] = row.owner
+            if len(page) >= _PAGE:
+                yield from _missing(project, page, said)
+                page = {}
+        yield from _missing(project, page, said)
+
+
+def _missing(project: Project, named: dict[str, str], said: str) -> Iterator[Finding]:
+    for digest in project.objects.missing(list(named)) if named else ():
+        message = f"the object {digest}, {said} {named[digest]}, is not in the store."
+        yield Finding(kind="reference", what=f"object:{digest}", message=message, severity="error")

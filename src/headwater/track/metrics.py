@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headwater.canonical import float_bits, float_from_bits, orderable
+from headwater.errors import ConflictError
 from headwater.events.schema import declare_stream
 from headwater.ids import new_id
 from headwater.operation import operation
@@ -141,27 +142,46 @@ def log_metrics(project: Project, run: str, points: list[Point]) -> None:
 
 def fold_metrics(project: Project, runs: Sequence[str]) -> None:
     """Bring the summaries of these runs up to date: this process's own points, and what dead writers left."""
-    writer = writer_of(project)
     for start in range(0, len(runs), _FOLD_AT_ONCE):
         batch = runs[start : start + _FOLD_AT_ONCE]
-        taken = [(run, *writer.take(run)) for run in batch]
-        behind: list[str] = []
+        _fold_own(project, batch)
+        _fold_from_stream(project, [run for run in batch if _has_others(project, run)])
+
+
+def _fold_own(project: Project, runs: Sequence[str]) -> None:
+    """Add what this process wrote of these runs and has not added yet."""
+    writer = writer_of(project)
+    taken = [(run, *writer.take(run)) for run in runs if run in writer.parts]
+    if not any(parts for *_, parts in taken):
+        return
+    try:
         with project.ledger.write() as tx:
             for run, before, last, parts in taken:
-                if parts and not _move_mark(tx, run, writer.id, before, last):
-                    behind.append(run)
-                else:
+                if parts:
+                    if not _move_mark(tx, run, writer.id, before, last):
+                        raise ConflictError(f"the summaries of run {run} were rebuilt meanwhile")
                     for key, part in parts.items():
                         merge(tx, run, key, part)
-        own = {run for run, _, last, _ in taken if last and run not in behind}
-        _fold_from_stream(project, [run for run in batch if run not in own or _has_others(project, run, writer.id)])
+    except BaseException:
+        # What was taken is not added: under a new writer it is read from the stream, like a dead process's points.
+        _retire(project, writer)
+        raise
 
 
-def _has_others(project: Project, run: str, writer: str) -> bool:
-    """Tell whether other processes may have written points of a run that this process writes."""
+def _retire(project: Project, writer: Writer) -> None:
+    with _writers_lock:
+        if _writers.get(project.id) is writer:
+            del _writers[project.id]
+
+
+def _has_others(project: Project, run: str) -> bool:
+    """Tell whether processes other than this one may have written points of a run."""
+    writer = writer_of(project)
+    if run not in writer.next_seq:
+        return True
     with project.ledger.read() as tx:
-        row = tx.one("SELECT kind, host FROM runs WHERE id = ?", (run,))
-        others = tx.value("SELECT COUNT(*) FROM metric_marks WHERE run = ? AND writer <> ?", (run, writer))
+        row = tx.one("SELECT kind FROM runs WHERE id = ?", (run,))
+        others = tx.value("SELECT COUNT(*) FROM metric_marks WHERE run = ? AND writer <> ?", (run, writer.id))
     return bool(others) or row is None or row.kind == "flow"
 
 
@@ -247,26 +267,17 @@ def rebuild_summaries(project: Project, runs: list[str]) -> None:
         for run in runs:
             tx.execute("DELETE FROM metric_summary WHERE run = ?", (run,))
             tx.execute("DELETE FROM metric_marks WHERE run = ?", (run,))
-    with _writers_lock:
-        # Points written from here on have a new writer; those of the old one are read from the stream like others'.
-        if _writers.get(project.id) is writer:
-            del _writers[project.id]
+    # Points written from here on have a new writer; those of the old one are read from the stream like others'.
+    _retire(project, writer)
     _fold_from_stream(project, runs)
 
 
-def fold_live(project: Project, tx_limit: int = 200) -> None:
-    """Bring up to date what this process wrote of runs not yet ended; cheap, for before a list is shown."""
+def fold_live(project: Project) -> None:
+    """Bring up to date what this process wrote of any run; cheap, for before a list is shown."""
     writer = writer_of(project)
     with writer.lock:
-        waiting = [run for run, parts in writer.parts.items() if parts][:tx_limit]
-    if not waiting:
-        return
-    with project.ledger.write() as tx:
-        for run in waiting:
-            before, last, parts = writer.take(run)
-            if parts and _move_mark(tx, run, writer.id, before, last):
-                for key, part in parts.items():
-                    merge(tx, run, key, part)
+        waiting = [run for run, parts in writer.parts.items() if parts][:_FOLD_AT_ONCE]
+    _fold_own(project, waiting)
 
 
 def marks_of(tx: Tx, run: str) -> dict[str, int]:

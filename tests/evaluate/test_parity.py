@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headwater.errors import InvalidInputError
+from headwater.evaluate import find_evidence, parity, register_model
+from headwater.evaluate.agreement import check_parity, number_difference
+from headwater.evaluate.search import _ordered, _unordered
+from headwater.model import Contract, Field, ModelFile, register
+from headwater.project import LocalProject, Project
+from tests.model.delays import forest, inputs
+
+STEP = Contract(
+    inputs=(Field(name="x", type="float", nullable=True), Field(name="c", type="str")),
+    outputs=(Field(name="value", type="float"),),
+)
+FRAME = {"x": np.linspace(0, 10, 200), "c": np.array(["a", "b"] * 100, object)}
+
+
+def step(columns: Mapping[str, Any], at: float = 3.3, high: float = 1.0) -> dict[str, Any]:
+    return {"value": np.where(columns["x"] <= at, 0.0, high)}
+
+
+def in_32_bits(columns: Mapping[str, Any], at: float = 3.3) -> dict[str, Any]:
+    """As ``step``, as an export computes it."""
+    return {"value": np.where(columns["x"].astype(np.float32) <= np.float32(at), 0.0, 1.0).astype(np.float32)}
+
+
+def test_the_export_of_trees_passes_on_real_rows_and_at_every_jump_found(project: Project) -> None:
+    version = register_model(project, "delay", forest(), inputs())
+
+    found = find_evidence(project, version.ref, "parity")
+
+    assert found is not None
+    assert found.body["passed"] is True
+    assert found.body["evaluated"]["rows"] == 3000
+    assert {"odd values", "combinations", "jumps"} == set(found.body["searched"]["kinds"])
+    assert 0 < found.body["worst"]["difference"] < 1e-5
+    assert set(found.body["worst"]["row"]) == {"temp", "hour", "carrier", "wet"}
+
+
+def test_a_changed_weight_is_found_and_the_worst_row_shown(project: Project) -> None:
+    import onnx
+
+    good = register_model(project, "delay", forest(), inputs())
+    files = {file.flavour: file for file in good.files}
+    model = onnx.load_from_string(project.objects.get(files["onnx"].digest))
+    trees = next(node for node in model.graph.node if node.op_type.startswith("TreeEnsemble"))
+    weights = next(each for each in trees.attribute if each.name.endswith("_weights"))
+    weights.floats[3] += 0.5
+    data = model.SerializeToString()
+    planted = ModelFile(name="model.onnx", digest=project.objects.put(data), size=len(data), flavour="onnx")
+    register(project, "delay", files=[planted, files["sklearn"]], contract=good.contract)
+
+    body = parity(project, "delay@v2", inputs()).body
+
+    assert body["passed"] is False
+    assert body["worst"]["difference"] > 0.01
+    assert "inputs differ by more than 0.0001" in body["why"]
+
+
+def test_a_scaler_before_trees_moves_rows_over_a_split_in_32_bits(sqlite_project: LocalProject) -> None:
+    register_model(sqlite_project, "delay", forest(scaled=True), inputs())
+
+    body = parity(sqlite_project, "delay@v1", inputs()).body
+
+    assert body["passed"] is False
+    assert body["evaluated"]["beyond"] + body["searched"]["beyond"] > 0
+
+
+def test_a_shifted_split_that_no_row_shows_is_found_by_the_search() -> None:
+    shifted = 3.3 + 1e-5
+
+    body = check_parity(STEP, step, lambda columns: in_32_bits(columns, shifted), FRAME)
+
+    assert body["evaluated"]["beyond"] == 0
+    assert body["passed"] is False
+    assert body["worst"]["kind"] == "jumps"
+    assert body["worst"]["row"]["x"] == pytest.approx(3.3, abs=1e-5)
+
+
+def test_what_32_bits_cannot_tell_apart_is_shown_and_not_judged() -> None:
+    body = check_parity(STEP, step, in_32_bits, FRAME)
+
+    assert body["passed"] is True
+    assert body["unresolved"] == 1.0
+
+
+def test_an_export_that_answers_otherwise_on_a_missing_value_or_an_unseen_text_fails() -> None:
+    def nan_is_high(columns: Mapping[str, Any]) -> dict[str, Any]:
+        answer = step(columns)["value"]
+        return {"value": np.where(np.isnan(columns["x"]), 0.0, answer)}
+
+    def refuses_unseen(columns: Mapping[str, Any]) -> dict[str, Any]:
+        if not set(columns["c"].tolist()) <= {"a", "b"}:
+            raise ValueError("unknown category")
+        return step(columns)
+
+    missing = check_parity(STEP, step, nan_is_high, FRAME)
+    unseen = check_parity(STEP, step, refuses_unseen, FRAME)
+
+    assert missing["passed"] is False
+    assert np.isnan(missing["worst"]["row"]["x"])
+    assert unseen["passed"] is False
+    assert "unknown category" in unseen["worst"]["exported"]
+    assert "bound the input in the contract" in unseen["why"]
+
+
+def test_a_tie_between_labels_may_fall_either_way() -> None:
+    contract = Contract(
+        inputs=(Field(name="x", type="float"),),
+        outputs=(Field(name="label", type="bool"), Field(name="probability", type="float")),
+    )
+    half = np.full(200, 0.5)
+
+    def one(columns: Mapping[str, Any]) -> dict[str, Any]:
+        rows = len(columns["x"])
+        return {"label": np.ones(rows, bool), "probability": np.full(rows, 0.5)}
+
+    def other(columns: Mapping[str, Any]) -> dict[str, Any]:
+        rows = len(columns["x"])
+        return {"label": np.zeros(rows, bool), "probability": np.full(rows, 0.5 - 1e-8)}
+
+    assert check_parity(contract, one, other, {"x": half + np.arange(200)})["passed"] is True
+
+
+def test_a_difference_is_relative_for_large_numbers_and_none_for_equal_infinities() -> None:
+    a = np.array([1e6, 0.0, np.inf, np.nan, np.nan, np.inf])
+    b = np.array([1e6 + 10, 1e-5, np.inf, np.nan, 0.0, 1.0])
+
+    assert number_difference(a, b).tolist() == [1e-5, 1e-5, 0.0, 0.0, np.inf, np.inf]
+
+
+def test_floats_in_order_are_whole_numbers_in_order_and_back() -> None:
+    values = np.array([-np.inf, -1e30, -1.5, -5e-324, 0.0, 5e-324, 1.0, np.nextafter(1.0, 2.0), 1e308])
+
+    places = _ordered(values, whole=False)
+
+    assert (np.diff(places) > 0).all()
+    assert places[7] - places[6] == 1
+    assert _unordered(places, whole=False).tolist() == values.tolist()
+
+
+def test_parity_needs_both_files_and_rows(sqlite_project: LocalProject) -> None:
+    register_model(sqlite_project, "delay", forest(), inputs(), onnx=False)
+
+    with pytest.raises(InvalidInputError, match="compares its scikit-learn file with its ONNX file"):
+        parity(sqlite_project, "delay@v1", inputs())
+    with pytest.raises(InvalidInputError, match="needs rows"):
+        check_parity(STEP, step, step, {"x": np.array([]), "c": np.array([], object)})
