@@ -44,6 +44,7 @@ class Import:
     imported: str
     path: str
     line: int
+    on_loading: bool  # False in a function, and where only a type checker looks
 
 
 def violations(root: Path) -> list[str]:
@@ -90,10 +91,11 @@ def _circles_between(imports: Iterable[Import]) -> Iterator[str]:
 
 
 def _circles_within(imports: Iterable[Import]) -> Iterator[str]:
+    """Yield circles among the imports that run when the modules are loaded, one for each package at most."""
     graphs: dict[str, dict[str, set[str]]] = {}
     for found in imports:
         room = _room(found.importer)
-        if room and room == _room(found.imported):
+        if found.on_loading and room and room == _room(found.imported):
             graphs.setdefault(room, {}).setdefault(found.importer, set()).add(found.imported)
     for graph in graphs.values():
         yield from _circles(graph, "modules of one package import each other in a circle")
@@ -119,10 +121,22 @@ def _module_name(path: Path, root: Path) -> str:
 
 def _imports(name: str, path: Path, root: Path, modules: Mapping[str, Path]) -> Iterator[Import]:
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    later = {id(inner) for node in ast.walk(tree) if _runs_later(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
         for target in _targets(node, package, modules):
             if target.split(".")[0] == PACKAGE and target != name:
-                yield Import(name, target, str(path.relative_to(root)), getattr(node, "lineno", 0))
+                line = getattr(node, "lineno", 0)
+                yield Import(name, target, str(path.relative_to(root)), line, id(node) not in later)
+
+
+def _runs_later(node: ast.AST) -> bool:
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+            return True
+    return False
 
 
 def _targets(node: ast.AST, package: str, modules: Mapping[str, Path]) -> Iterator[str]:

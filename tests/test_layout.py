@@ -93,12 +93,24 @@ def test_a_circle_between_modules_of_one_package_is_found(tmp_path: Path) -> Non
         tmp_path,
         {
             "lake/read.py": "from headwater.lake.write import put\n",
-            "lake/write.py": "def put():\n    from .read import get\n",
+            "lake/write.py": "try:\n    from .read import get\nfinally:\n    pass\n",
         },
     )
 
     [sentence] = violations(tmp_path)
     assert sentence.startswith("modules of one package import each other in a circle: ")
+
+
+def test_modules_of_one_package_may_name_each_other_after_loading(tmp_path: Path) -> None:
+    planted(
+        tmp_path,
+        {
+            "lake/read.py": "from headwater.lake.write import put\n",
+            "lake/write.py": "if TYPE_CHECKING:\n    from .read import get\ndef put():\n    from .read import get\n",
+        },
+    )
+
+    assert violations(tmp_path) == []
 
 
 def test_a_package_may_offer_what_its_modules_hold(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from headwater.check import (
     release_from_quarantine,
     run_checks,
 )
+from headwater.durable import on_crash_point
 from headwater.errors import ConflictError, InvalidInputError, NotPublishableError, RefusedError
 from headwater.lake import (
     add_table,
@@ -229,3 +230,31 @@ def test_a_version_and_changes_are_not_given_together(project: Project) -> None:
 
     with pytest.raises(InvalidInputError, match="not both"):
         publish(project, "d", version=version.id, put=[one])
+
+
+class PowerCutError(BaseException):
+    """What no code may catch."""
+
+
+@pytest.mark.parametrize("point", ["check.publish.committed", "check.publish.checked", "lake.commit.durable"])
+def test_publishing_that_is_cut_off_leaves_the_branch_and_can_be_done_again(
+    checked_folder: Path, sqlite_project: LocalProject, point: str
+) -> None:
+    head = publish_tables(sqlite_project, "flights", {"2013-01": month(1)}).version
+
+    def cut(name: str) -> None:
+        if name == point:
+            raise PowerCutError
+
+    on_crash_point(cut)
+    try:
+        with pytest.raises(PowerCutError):
+            publish_tables(sqlite_project, "flights", {"2013-02": month(2)})
+    finally:
+        on_crash_point(None)
+
+    assert resolve(sqlite_project, "flights").id == head.id
+    assert list(verify(sqlite_project)) == []
+    again = publish_tables(sqlite_project, "flights", {"2013-02": month(2)})
+    assert again.published
+    assert resolve(sqlite_project, "flights").id == again.version.id

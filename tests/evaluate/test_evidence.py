@@ -20,9 +20,7 @@ from tests.model.delays import flights, forest, inputs
 
 
 def register(project: Project, iterations: int = 10) -> ModelVersion:
-    return register_model(
-        project, "delay", forest(iterations), inputs(), params={"iterations": iterations}, onnx=True
-    )
+    return register_model(project, "delay", forest(iterations), inputs(), params={"iterations": iterations}, onnx=True)
 
 
 def test_evidence_comes_back_as_it_was_recorded(project: Project) -> None:

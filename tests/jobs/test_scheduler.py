@@ -26,7 +26,7 @@ ON_BRANCH = """
 name = "retrain"
 on = "branch"
 match = { dataset = "fli*", name = "main" }
-flow = "flows.py:train"
+flow = "flows:train"
 arguments = { data = "{dataset}@{version}", number = "{seq}" }
 priority = 3
 """
@@ -95,7 +95,7 @@ def test_what_a_fact_is_decides_which_trigger_it_meets_and_fills_in_the_argument
     (job,) = Scheduler(project).tick()
 
     assert job.operation == "flow.run"
-    assert job.arguments == {"flow": "flows.py:train", "arguments": {"data": "flights@V-flights/main", "number": 1}}
+    assert job.arguments == {"flow": "flows:train", "arguments": {"data": "flights@V-flights/main", "number": 1}}
     assert job.priority == 3
 
 

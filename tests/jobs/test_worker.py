@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from headwater.errors import ConflictError, DeniedError, InvalidInputError, NotFoundError
-from headwater.jobs import Worker, cancel_job, current_job, get_job, list_jobs, submit
+from headwater.jobs import Worker, cancel_job, current_job, fire_trigger, get_job, list_jobs, submit
 from headwater.jobs.queue import take_job
 from headwater.project import Actor, Project
 from tests.jobs.places import BEHAVIOUR, MakeProject, fail, refused, unavailable, wait_for
@@ -328,3 +329,42 @@ def test_jobs_are_listed_newest_first_a_page_at_a_time(make: MakeProject) -> Non
     assert len(list_jobs(project, "done")) == 1
     with pytest.raises(NotFoundError, match="hw job list"):
         get_job(project, "nobody")
+
+
+FLOWS = """
+import headwater as hw
+
+
+@hw.step
+def double(x: int) -> int:
+    if x < 0:
+        raise ValueError("below zero")
+    return 2 * x
+
+
+@hw.flow
+def doubling(x: int = 1):
+    return double(x)
+"""
+
+
+def test_a_flow_runs_as_a_job_and_a_failed_run_is_a_failed_job(tmp_path: Path) -> None:
+    import headwater.flow  # noqa: F401  # declares flow.run, as every worker process does
+
+    maker = MakeProject(tmp_path / "project", None)
+    project = maker(
+        '[[triggers]]\nname = "double"\non = "manual"\nflow = "flows:doubling"\narguments = { x = 4 }\nattempts = 1\n'
+    )
+    (tmp_path / "project" / "flows.py").write_text(FLOWS, encoding="utf-8")
+
+    fire_trigger(project, "double")
+    good = Worker(project).run_once()
+    fire_trigger(project, "double", {"x": -1})
+    bad = Worker(project).run_once()
+
+    assert good is not None
+    assert (good.status, good.result["status"]) == ("done", "done")
+    assert bad is not None
+    assert bad.status == "failed"
+    assert "below zero" in bad.error
+    maker.close()

@@ -61,27 +61,8 @@ def announce(ledger: Ledger, number: str, count: str) -> None:
             tx.announce("version", f"version:{number}/{each}")
 
 
-def facts(ledger: Ledger, name: str, torn: str = "") -> None:
-    """Record facts until killed; each is two edges, an announcement, a link and a pointer's move, at once."""
-    say("begun")
-    turn = 0
-    while True:
-        turn += 1
-        with ledger.write() as tx:
-            tx.edge(f"{name}/{turn}", "left", "x")
-            seq = tx.announce("fact", f"{name}/{turn}")
-            tx.govern("fact", f"{name}/{turn}", {"turn": turn})
-            if torn:
-                # Planted: a fact recorded in two transactions is torn by a kill between them.
-                tx.insert("counters", name=f"torn/{turn}", value=seq)
-        with ledger.write() if torn else ledger.read() as second:
-            if torn:
-                second.edge(f"{name}/{turn}", "right", "x")  # type: ignore[attr-defined]  # a WriteTx then
-        say(str(turn))
-
-
-def whole_facts(ledger: Ledger, name: str) -> None:
-    """Record facts until killed, each in one transaction."""
+def facts(ledger: Ledger, name: str, torn: str) -> None:
+    """Record facts until killed: two edges, an announcement, a link of the chain and a pointer's move, at once."""
     say("begun")
     turn = 0
     while True:
@@ -90,9 +71,13 @@ def whole_facts(ledger: Ledger, name: str) -> None:
             tx.edge(f"{name}/{turn}", "left", "x")
             tx.announce("fact", f"{name}/{turn}")
             tx.govern("fact", f"{name}/{turn}", {"turn": turn})
-            head = None if turn == 1 else f"{turn - 1}"
-            tx.move_pointer("fact", name, expected=head, new=str(turn))
-            tx.edge(f"{name}/{turn}", "right", "x")
+            tx.move_pointer("fact", name, expected=None if turn == 1 else f"{turn - 1}", new=str(turn))
+            if torn == "whole":
+                tx.edge(f"{name}/{turn}", "right", "x")
+        if torn == "torn":
+            # Planted: a fact recorded in two transactions is torn by a kill between them.
+            with ledger.write() as tx:
+                tx.edge(f"{name}/{turn}", "right", "x")
         say(str(turn))
 
 
@@ -151,7 +136,6 @@ ACTS: dict[str, Callable[..., None]] = {
     "facts": facts,
     "lease": lease,
     "race": race,
-    "whole_facts": whole_facts,
 }
 
 if __name__ == "__main__":

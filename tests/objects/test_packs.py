@@ -44,8 +44,7 @@ def test_no_footer_with_a_flipped_bit_is_believed(count: int, draw: st.DataObjec
     at = draw.draw(st.integers(0, len(tail) - 1))
 
     with pytest.raises(CorruptError, match=pack):
-        if isinstance(found := parse_tail(flipped(tail, at), pack, len(tail) + 16), int):
-            raise CorruptError(f"pack {pack} asks for {found} bytes more than its tail has")
+        parse_tail(flipped(tail, at), pack, len(tail) + 16)
 
 
 def test_a_pack_can_be_read_without_us(folder_place: Place, folder_store: ObjectStore) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _COLUMNS = "id, subject, kind, body, created_at, maker, claimed, data, run"
 
 
-@operation("evidence.record", needs="model:write")
 def record_evidence(
     project: Project,
     subject: str,
@@ -38,6 +37,23 @@ def record_evidence(
     Raises:
         InvalidInputError: the subject is no ref, or the kind is empty.
     """
+    # Numbers of numpy become Python's own here, so that the body also travels to a server.
+    plain = documents.parse(documents.dump(body))
+    return record_measurement(project, subject, kind, plain, data=data, against=against, run=run)
+
+
+@operation("evidence.record", needs="model:write")
+def record_measurement(
+    project: Project,
+    subject: str,
+    kind: str,
+    body: dict[str, Any],
+    *,
+    data: Sequence[str] = (),
+    against: Sequence[str] = (),
+    run: str | None = None,
+) -> Evidence:
+    """Record a measurement of a subject whose body is of plain values; see ``record_evidence``."""
     if ":" not in subject or not kind:
         raise InvalidInputError(
             f"evidence needs a subject such as 'modelversion:ID' and a kind; got '{subject}' and '{kind}'."
@@ -47,7 +63,7 @@ def record_evidence(
             id=tx.new_id(),
             subject=subject,
             kind=kind,
-            body=documents.parse(documents.dump(body)),
+            body=body,
             created_at=tx.now,
             maker=project.actor.name,
             claimed=project.actor.claimed,

@@ -116,8 +116,8 @@ def calibration_bins(truth: Array, probability: Array) -> list[dict[str, float]]
         {
             "from": i / _BINS,
             "rows": int(rows[i]),
-            "predicted": predicted[i] / rows[i],
-            "observed": observed[i] / rows[i],
+            "predicted": float(predicted[i] / rows[i]),
+            "observed": float(observed[i] / rows[i]),
         }
         for i in range(_BINS)
         if rows[i]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headwater.model import CardText, Contract, ModelVersion, register, save_estimator
+from headwater.model import CardText, Contract, ModelVersion, documents, register, save_estimator
 from headwater.project import Project
 
 from .parity import parity
@@ -46,8 +46,8 @@ def register_model(
         name,
         files=saved.files,
         contract=saved.contract,
-        params=params,
-        metrics=metrics,
+        params=documents.parse(documents.dump(params or {})),
+        metrics=documents.parse(documents.dump(metrics or {})),
         run=run,
         trained_on=trained_on,
         reference=saved.reference,

@@ -30,7 +30,7 @@ from headwater.operation import get_operation
 
 from .fencing import holding
 from .queue import actor_of, anything_to_do, finish, read_job, retry, take_job
-from .values import Job
+from .values import FLOW_OPERATION, Job
 
 if TYPE_CHECKING:
     from headwater.project import Project
@@ -101,7 +101,11 @@ class Worker:
         arguments = typed_arguments(operation.name, operation.signature().parameters, job.arguments)
         with self._project.ledger.read() as tx:
             actor = actor_of(tx, job.id)
-        return self._project.as_actor(actor).call(operation, (), arguments)
+        result = self._project.as_actor(actor).call(operation, (), arguments)
+        if job.operation == FLOW_OPERATION and result.status != "done":
+            # A flow returns its failed run, because a person wants to look at it; a job has failed then.
+            raise UserCodeError(f"run:{result.id} {result.status}: {result.error}", result.traceback)
+        return result
 
     def _record_done(self, lease: Lease, result: Any) -> None:
         with self._project.ledger.write() as tx:

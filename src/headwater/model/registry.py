@@ -223,7 +223,7 @@ def _no_such_version(tx: Tx, ref: ModelRef) -> NotFoundError:
         what = f"model '{ref.model}' has no version or channel '{ref.selector}'"
     return NotFoundError(
         f"{what}. It has versions v1 to v{newest} and the channels: {heads}. "
-        f"Write '{ref.model}@v{newest}' or '{ref.model}@CHANNEL'; 'hw release' moves a channel.",
+        f"Write '{ref.model}@v{newest}' or '{ref.model}@CHANNEL'; 'hw release request' asks for a channel to be moved.",
         model=ref.model,
         selector=ref.selector,
     )

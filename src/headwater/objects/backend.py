@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,6 @@ class Backend(ABC):
             PackMissing: there is no such pack.
             StorageError: the place did not answer.
         """
-
-    def read_ranges(self, pack: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return several (start, length) ranges of one pack."""
-        return [self.read(pack, start, length) for start, length in ranges]
 
     @abstractmethod
     def size(self, pack: str) -> int | None:

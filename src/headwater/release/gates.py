@@ -142,7 +142,7 @@ def champion_gate(*, metric: str = "", margin: float = 0.0) -> Gate:
             return GateResult(name=name, open=True, found=found, wants="a gain over the present version, if any")
         floor = f"at least {-margin:g}" if margin else "above 0"
         wants = f"a gain over {champion.label} whose interval's lower end is {floor}"
-        do = f"hw model compare {champion.label} {reader.version.label} DATA"
+        do = f"hw model compare {champion.label} {reader.version.label} DATA --target COLUMN"
         for evidence in reader.evidence("comparison"):
             body = evidence.body
             if body.get("champion") == champion.id and metric in ("", body.get("metric")):
@@ -162,7 +162,7 @@ def fresh_gate(evidence: str, *, days: float) -> Gate:
     def look(reader: GateReader) -> GateResult:
         wants = f"{evidence} evidence at most {days:g} days old"
         found = reader.newest(evidence)
-        do = f"hw model {_COMMANDS.get(evidence, evidence)} {reader.version.label} DATA"
+        do = _COMMANDS.get(evidence, "record_evidence(project, '{0.ref}', ...)").format(reader.version)
         if found is None:
             said = f"no {evidence} is recorded"
             return GateResult(name=f"fresh:{evidence}", open=False, found=said, wants=wants, do=do)
@@ -194,7 +194,7 @@ def _bar(metric: str, of: str, sign: str, limit: float) -> Gate:
         return _SIGNS[sign](measured[of], limit), said  # comparing NaN is False: closed
 
     def look(reader: GateReader) -> GateResult:
-        do = f"hw model evaluate {reader.version.label} DATA"
+        do = f"hw model evaluate {reader.version.label} DATA --target COLUMN"
         return _judge(reader, f"bar:{shown}{sign}{limit:g}", "evaluation", f"{shown} {sign} {limit:g}", do, judge)
 
     return look
@@ -227,7 +227,11 @@ def _as_table(text: str) -> dict[str, Any]:
     return {"kind": kind} if not rest else {}
 
 
-_COMMANDS = {"evaluation": "evaluate", "comparison": "compare", "parity": "parity"}
+_COMMANDS = {
+    "evaluation": "hw model evaluate {0.label} DATA --target COLUMN",
+    "comparison": "hw model compare CHAMPION {0.label} DATA --target COLUMN",
+    "parity": "hw model parity {0.label} DATA",
+}
 _MAKERS: dict[str, Callable[..., Gate]] = {
     "parity": parity_gate,
     "better_than_champion": champion_gate,

@@ -58,7 +58,7 @@ def _named(tx: WriteTx, model: str, channel: str, to: str) -> ModelVersion:
     if been is None:
         raise RefusedError(
             f"{version.label} was never in {channel}, so this would be a release without gates or approval. "
-            f"Run 'hw release {version.label} {channel}'.",
+            f"Run 'hw release request {version.label} {channel}'.",
             version=version.id,
         )
     return version

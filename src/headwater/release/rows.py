@@ -36,7 +36,7 @@ def read_request(tx: Tx, request: str) -> ReleaseRequest:
     row = tx.one(f"SELECT {REQUEST} FROM release_requests WHERE id = ?", (identifier,))
     if row is None:
         raise NotFoundError(
-            f"there is no release request '{identifier}'. 'hw release list' shows them.", request=identifier
+            f"there is no release request '{identifier}'. 'hw release requests' shows them.", request=identifier
         )
     return requests_of(tx, [row])[0]
 

@@ -1,0 +1,48 @@
+"""Portable SQL becomes each database's own; what lies in quotes and comments stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headwater.ledger.dialect import Postgres, SQLite
+from headwater.ledger.dialect.postgres import postgres_query
+from headwater.ledger.statements import schema_statements, split
+
+TABLE = """CREATE TABLE t (
+    text TEXT NOT NULL DEFAULT 'TEXT?', n INTEGER, x REAL, b BLOB, "REAL" TEXT
+) WITHOUT ROWID"""
+
+
+def test_marks_become_numbers_for_postgres() -> None:
+    assert postgres_query("SELECT ? WHERE a = ?") == "SELECT $1 WHERE a = $2"
+    assert postgres_query("SELECT '?', \"?\", ? -- ?\n, ? /* ? */") == "SELECT '?', \"?\", $1 -- ?\n, $2 /* ? */"
+    assert postgres_query("SELECT 'it''s ?', ?") == "SELECT 'it''s ?', $1"
+    assert postgres_query("SELECT a % 2, '%s'") == "SELECT a % 2, '%s'"
+
+
+def test_casts_keep_64_bits_on_postgres() -> None:
+    assert postgres_query("CAST(? AS INTEGER)") == "CAST($1 AS BIGINT)"
+    assert postgres_query("cast(x as real)") == "cast(x AS DOUBLE PRECISION)"
+    assert postgres_query("SELECT a AS integer_like, 'AS INTEGER)'") == "SELECT a AS integer_like, 'AS INTEGER)'"
+
+
+def test_the_types_of_a_table_are_those_of_its_database() -> None:
+    postgres = Postgres("postgresql://nowhere", 1).ddl(TABLE)
+    assert "text TEXT COLLATE \"C\" NOT NULL DEFAULT 'TEXT?'" in postgres
+    assert 'n BIGINT, x DOUBLE PRECISION, b BYTEA, "REAL" TEXT COLLATE "C"' in postgres
+    assert postgres.endswith(")")
+    sqlite = SQLite(Path("x"), 1)
+    assert sqlite.ddl(TABLE) == TABLE + ", STRICT"
+    assert sqlite.ddl("CREATE TABLE t (a TEXT)") == "CREATE TABLE t (a TEXT) STRICT"
+    assert sqlite.ddl("CREATE INDEX i ON t (a)") == "CREATE INDEX i ON t (a)"
+
+
+def test_a_script_is_cut_at_semicolons_outside_quotes() -> None:
+    script = "A 'x;''y' -- no; cut\n; B \"q;--\" /* ; */;;\n C"
+
+    assert split(script) == ["A 'x;''y'", 'B "q;--"', "C"]
+
+
+def test_the_schema_may_be_made_again_without_harm() -> None:
+    for statement in schema_statements():
+        assert "IF NOT EXISTS" in statement, statement
