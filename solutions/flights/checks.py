@@ -19,4 +19,6 @@ def dew_point(flights: Any) -> list[str]:
         "SELECT month, count(*) AS rows, count(*) FILTER (dewp > temp + 1) AS wrong FROM data "
         "WHERE temp IS NOT NULL GROUP BY month HAVING wrong > rows / 100 ORDER BY month"
     ).fetchall()
-    return [f"month {month}: {wrong} of {rows} rows have a dew point above the temperature" for month, rows, wrong in found]
+    return [
+        f"month {month}: {wrong} of {rows} rows have a dew point above the temperature" for month, rows, wrong in found
+    ]

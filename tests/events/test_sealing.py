@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from headwater import durable
-from headwater.events import EventLog
+from headwater.events import EventLog, sealing
 from headwater.events.sealing import GATHER_AT
 from tests.events.streams import Stores, point, points
 
@@ -124,6 +124,28 @@ def test_two_sealers_at_once_seal_each_row_once(stores: Stores, log: EventLog) -
         assert tx.value("SELECT SUM(rows) FROM seals WHERE replaced_by IS NULL") == 100
     for other in others:
         other.close()
+
+
+@pytest.mark.parametrize("step", ["write_payloads", "to_parquet"])
+def test_a_sealer_that_comes_second_at_any_step_seals_nothing(
+    stores: Stores, log: EventLog, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    log.append("test_points", points(range(10)))
+    other = stores.open()
+    real = getattr(sealing, step)
+
+    def be_overtaken(*arguments: object) -> object:
+        monkeypatch.setattr(sealing, step, real)
+        other.seal(all=True)
+        return real(*arguments)
+
+    monkeypatch.setattr(sealing, step, be_overtaken)
+    made = log.seal(all=True)
+
+    # In a folder the first one holds the segment's lock, so the other finds nothing to seal.
+    assert [seal.rows for seal in made] == ([] if stores.postgres else [10])
+    assert stores.steps(log) == list(range(10))
+    other.close()
 
 
 def test_a_query_beside_a_sealing_loop_sees_every_row_once(stores: Stores, log: EventLog) -> None:

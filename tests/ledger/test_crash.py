@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from headwater import durable
 from headwater.errors import NotFoundError, StorageError
 from headwater.ledger import Ledger, create_ledger, open_ledger, verify_chain
 from tests.ledger.workers import now, start_worker
+
+from .conftest import forget_everything
 
 
 def damage(ledger: Ledger, name: str, acknowledged: int) -> list[str]:
@@ -33,7 +36,7 @@ def damage(ledger: Ledger, name: str, acknowledged: int) -> list[str]:
 
 @pytest.mark.parametrize("moment", range(6))
 def test_a_kill_at_any_moment_leaves_nothing_by_half(ledger: Ledger, ledger_url: str, moment: int) -> None:
-    worker = start_worker("facts", ledger_url, "f", "whole")
+    worker = start_worker("facts", ledger_url, "f")
     assert worker.stdout is not None
     assert worker.stdout.readline() == "begun\n"
     time.sleep(random.Random(moment).random() / 5)
@@ -46,52 +49,58 @@ def test_a_kill_at_any_moment_leaves_nothing_by_half(ledger: Ledger, ledger_url:
         tx.edge("afterwards", "left", "x")
 
 
-def test_a_fact_in_two_transactions_would_be_torn(ledger: Ledger, ledger_url: str) -> None:
-    # The planted failure: kill between its two commits, and the same check finds the half.
-    for _ in range(40):
-        worker = start_worker("facts", ledger_url, "f", "torn")
-        assert worker.stdout is not None
-        worker.stdout.readline()
-        time.sleep(random.random() / 50)
-        worker.kill()
-        worker.communicate()
-        if any("half there" in each for each in damage(ledger, "f", 0)):
-            return
-        with ledger.write() as tx:
-            for table in ("edges", "announcements", "chain", "chain_bodies", "counters", "pointers", "pointer_moves"):
-                tx.execute(f"DELETE FROM {table}")
-    pytest.fail("no kill of 40 tore a fact that is recorded in two transactions")
-
-
-def test_a_kill_at_each_crash_point_of_creating_and_writing_loses_nothing(ledger_url: str) -> None:
-    killed_at: list[str] = []
-    acknowledged = 0
-    for point in range(1, 100):
-        worker = start_worker("create_and_write", ledger_url, str(point))
+def killed_at_each_point(act: str, url: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the crash point that an act was killed at and what it had acknowledged, until it comes through."""
+    for point in range(1, 50):
+        worker = start_worker(act, url, str(point))
         said = worker.communicate(timeout=120)[0].splitlines()
-        killed_at += [line.removeprefix("killed at ") for line in said if line.startswith("killed")]
-        created = "created" in said
-        acknowledged = max([acknowledged, *(int(line) for line in said if line.isdigit())])
-        try:
-            ledger = open_ledger(ledger_url, now)
-        except NotFoundError:
-            assert not created, f"the ledger was acknowledged and is gone, after {killed_at[-1]}"
-            continue
-        assert damage(ledger, "f", acknowledged) == [], killed_at[-1:]
-        with ledger.write() as tx:
-            for table in ("edges", "announcements", "chain", "chain_bodies", "counters"):
-                tx.execute(f"DELETE FROM {table}")
-        ledger.close()
-        acknowledged = 0
-        if "finished" in said:
-            break
-    else:
-        pytest.fail("the worker never finished")
+        died = [line.removeprefix("killed at ") for line in said if line.startswith("killed at ")]
+        yield (died or [""])[0], [line for line in said if line not in died]
+        if not died:
+            assert said[-1:] == ["finished"]
+            return
 
-    passed = {"ledger.create.commit", "ledger.commit", "ledger.committed"}
+
+def test_a_kill_at_each_crash_point_of_creating_leaves_no_half_of_a_ledger(ledger_url: str) -> None:
+    reached = []
+    for point, _ in killed_at_each_point("create", ledger_url):
+        reached.append(point)
+        try:
+            with open_ledger(ledger_url, now) as ledger:
+                assert damage(ledger, "f", 0) == [], point
+                assert ledger.name == "n"
+                break  # whole: the next worker would find it and be refused
+        except NotFoundError:
+            assert point, "creating was acknowledged, and there is no ledger"
+
+    assert reached[0] == "ledger.create.commit"
     if not ledger_url.startswith("postgres"):
-        passed |= {"ledger.create.sync", "ledger.create.synced", "ledger.create.link", "ledger.create.linked"}
-    assert passed <= set(killed_at)
+        assert reached[1:] == ["ledger.create.sync", "ledger.create.synced", "ledger.create.link", LINKED]
+
+
+LINKED = "ledger.create.linked"
+
+
+def test_a_kill_at_each_crash_point_of_writing_loses_nothing(ledger: Ledger, ledger_url: str) -> None:
+    reached = []
+    for point, said in killed_at_each_point("write_three", ledger_url):
+        reached.append(point)
+        acknowledged = len([line for line in said if line.isdigit()])
+        assert damage(ledger, "f", acknowledged) == [], point
+        forget_everything(ledger)
+
+    assert reached == ["ledger.commit", "ledger.committed"] * 3 + [""]
+
+
+def test_a_fact_in_two_transactions_is_torn_and_found(ledger: Ledger, ledger_url: str) -> None:
+    # The planted failure: the same killing and the same check, of a writer that does it wrong.
+    torn = set()
+    for point, _ in killed_at_each_point("write_torn", ledger_url):
+        if damage(ledger, "f", 0) == ["f/1 is half there"]:
+            torn.add(point)
+        forget_everything(ledger)
+
+    assert torn == {"ledger.commit", "ledger.committed"}
 
 
 def test_an_interrupted_creation_leaves_no_name_and_is_repeated(tmp_path: Path) -> None:

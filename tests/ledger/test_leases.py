@@ -30,7 +30,7 @@ def test_a_lease_is_held_by_one(ledger: Ledger) -> None:
 
 def test_of_many_takers_one_gets_it(ledger: Ledger) -> None:
     got: list[Lease | None] = []
-    threads = [threading.Thread(target=lambda n=n: got.append(take(ledger, f"{n}"))) for n in range(8)]  # type: ignore[misc]  # mypy and a lambda's default
+    threads = [threading.Thread(target=lambda n=n: got.append(take(ledger, f"{n}"))) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

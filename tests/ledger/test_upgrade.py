@@ -10,7 +10,6 @@ import pytest
 
 from headwater.errors import (
     ConflictError,
-    InvalidInputError,
     RefusedError,
     StorageError,
     UnavailableError,
@@ -18,6 +17,8 @@ from headwater.errors import (
 )
 from headwater.ledger import SCHEMA, Ledger, create_ledger, open_ledger, upgrade, verify_chain
 from headwater.ledger.upgrade import list_migrations
+
+pytestmark = pytest.mark.usefixtures("own_database")
 
 # A planted next schema: a new column with a default, a new table, and facts rewritten into it.
 NEXT = SCHEMA + 1
@@ -39,7 +40,7 @@ def set_schema(ledger: Ledger, number: int) -> None:
 def test_a_newer_ledger_is_not_opened(ledger: Ledger, ledger_url: str, clock: Callable[[], int]) -> None:
     set_schema(ledger, SCHEMA + 1)
 
-    with pytest.raises(UpgradeNeededError, match="is newer.*hw upgrade") as caught:
+    with pytest.raises(UpgradeNeededError, match=r"is newer.*hw upgrade") as caught:
         open_ledger(ledger_url, clock)
     assert caught.value.values == {"found": SCHEMA + 1, "wanted": SCHEMA}
     with pytest.raises(UpgradeNeededError, match="is newer"):
@@ -96,10 +97,10 @@ def test_an_upgrade_that_fails_changes_nothing(ledger: Ledger, ledger_url: str, 
     with pytest.raises(StorageError, match="nowhere"):
         upgrade(ledger_url, clock, backed_up=True, migrations=BROKEN, to=NEXT)
 
-    with open_ledger(ledger_url, clock).write() as tx:
+    with contextlib.closing(open_ledger(ledger_url, clock)) as same, same.write() as tx:
         tx.edge("a", "b", "c")
-    with ledger.write() as tx, pytest.raises((StorageError, InvalidInputError)):
-        tx.all("SELECT * FROM places")
+    with pytest.raises(StorageError, match="places"), ledger.read() as tx2:
+        tx2.all("SELECT * FROM places")
 
 
 def test_an_upgrade_waits_for_writers_and_says_who_is_in_the_way(
@@ -119,7 +120,7 @@ def test_a_postgres_ledger_is_backed_up_by_its_owner(ledger: Ledger, ledger_url:
     with pytest.raises(RefusedError, match="pg_dump"):
         upgrade(ledger_url, clock, migrations=MIGRATIONS, to=NEXT)
 
-    assert open_ledger(ledger_url, clock).name == ledger.name
+    open_ledger(ledger_url, clock).close()
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
@@ -132,7 +133,7 @@ def test_an_upgrade_whose_backup_cannot_be_written_does_not_begin(
         upgrade(ledger_url, clock, backup=taken, migrations=MIGRATIONS, to=NEXT)
 
     assert taken.read_text() == "mine"
-    assert open_ledger(ledger_url, clock).name == ledger.name
+    open_ledger(ledger_url, clock).close()
 
 
 def test_a_migration_leads_to_every_schema_after_the_first() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater import durable
-from headwater.errors import ConflictError, NotFoundError
+from headwater.errors import ConflictError
 from headwater.ledger import Ledger, create_ledger, open_ledger, take_lease
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def announce(ledger: Ledger, number: str, count: str) -> None:
             tx.announce("version", f"version:{number}/{each}")
 
 
-def facts(ledger: Ledger, name: str, torn: str) -> None:
+def facts(ledger: Ledger, name: str) -> None:
     """Record facts until killed: two edges, an announcement, a link of the chain and a pointer's move, at once."""
     say("begun")
     turn = 0
@@ -72,12 +72,7 @@ def facts(ledger: Ledger, name: str, torn: str) -> None:
             tx.announce("fact", f"{name}/{turn}")
             tx.govern("fact", f"{name}/{turn}", {"turn": turn})
             tx.move_pointer("fact", name, expected=None if turn == 1 else f"{turn - 1}", new=str(turn))
-            if torn == "whole":
-                tx.edge(f"{name}/{turn}", "right", "x")
-        if torn == "torn":
-            # Planted: a fact recorded in two transactions is torn by a kill between them.
-            with ledger.write() as tx:
-                tx.edge(f"{name}/{turn}", "right", "x")
+            tx.edge(f"{name}/{turn}", "right", "x")
         say(str(turn))
 
 
@@ -113,24 +108,36 @@ def die_at(point: str) -> Callable[[str], None]:
     return at
 
 
-def create_and_write(url: str, point: str) -> None:
-    """Create a ledger and record three facts, dying at a crash point."""
-    durable.on_crash_point(die_at(point))
-    try:
-        ledger = open_ledger(url, now)
-    except NotFoundError:
-        ledger = create_ledger(url, now, "p", "n")
-    say("created")
-    for turn in range(1, 4):
-        with ledger.write() as tx:
-            tx.edge(f"f/{turn}", "left", "x")
-            tx.announce("fact", f"f/{turn}")
-            tx.govern("fact", f"f/{turn}", {"turn": turn})
-            tx.edge(f"f/{turn}", "right", "x")
-        say(str(turn))
+def create(url: str) -> None:
+    create_ledger(url, now, "p", "n").close()
     say("finished")
 
 
+def write_three(url: str) -> None:
+    with open_ledger(url, now) as ledger:
+        for turn in range(1, 4):
+            with ledger.write() as tx:
+                tx.edge(f"f/{turn}", "left", "x")
+                tx.announce("fact", f"f/{turn}")
+                tx.govern("fact", f"f/{turn}", {"turn": turn})
+                tx.edge(f"f/{turn}", "right", "x")
+            say(str(turn))
+    say("finished")
+
+
+def write_torn(url: str) -> None:
+    """Record one fact in two transactions: the planted failure, torn by a kill between them."""
+    with open_ledger(url, now) as ledger:
+        with ledger.write() as tx:
+            tx.edge("f/1", "left", "x")
+            tx.announce("fact", "f/1")
+            tx.govern("fact", "f/1", {"turn": 1})
+        with ledger.write() as tx:
+            tx.edge("f/1", "right", "x")
+    say("finished")
+
+
+MORTAL: dict[str, Callable[[str], None]] = {"create": create, "write_three": write_three, "write_torn": write_torn}
 ACTS: dict[str, Callable[..., None]] = {
     "announce": announce,
     "facts": facts,
@@ -140,7 +147,8 @@ ACTS: dict[str, Callable[..., None]] = {
 
 if __name__ == "__main__":
     act, url, *rest = sys.argv[1:]
-    if act == "create_and_write":
-        create_and_write(url, *rest)
+    if act in MORTAL:
+        durable.on_crash_point(die_at(rest[0]))
+        MORTAL[act](url)
     else:
         ACTS[act](open_ledger(url, now), *rest)

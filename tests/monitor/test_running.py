@@ -82,7 +82,8 @@ def predict_days(project: LocalProject, first: int, days: int, make: Callable[[i
 
 def evaluated(project: LocalProject, version: ModelVersion, auc: float, brier: float) -> None:
     metrics = {
-        name: {"value": value, "low": value - 0.01, "high": value + 0.01} for name, value in (("auc", auc), ("brier", brier))
+        name: {"value": value, "low": value - 0.01, "high": value + 0.01}
+        for name, value in (("auc", auc), ("brier", brier))
     }
     record_evidence(project, version.ref, "evaluation", {"metrics": metrics})
 
@@ -160,8 +161,9 @@ def test_a_run_that_died_is_taken_up_where_it_stopped(served: LocalProject, monk
     predict_days(served, 3, 2, shifted)
     reference = run_and_forget(served)
     from headwater.monitor import running
+    from headwater.monitor.windows import insert_window as record
 
-    record, done = running.insert_window, []
+    done = []
 
     def dying(tx: Any, window: Any, span: Any) -> None:
         done.append(window)

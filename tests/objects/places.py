@@ -6,8 +6,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import obstore
+import pytest
 
 from headwater.objects import ObjectStore, open_store
 from headwater.objects.folder import FolderBackend
@@ -62,6 +64,17 @@ class Place:
 
     def packs(self) -> list[str]:
         return sorted(pack for pack, _, _ in self.opened[0].backend.packs())
+
+
+def make_place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    """Return an empty place of a kind."""
+    if kind == "folder":
+        return Place(kind, tmp_path / "objects", tmp_path)
+    if kind == "memory":
+        return Place(kind, f"memory://{uuid4().hex}", tmp_path)
+    s3 = request.getfixturevalue("s3")
+    credentials = {"endpoint": s3.endpoint, "access_key": s3.access_key, "secret_key": s3.secret_key}
+    return Place(kind, f"s3://{s3.bucket}/{s3.prefix}", tmp_path, credentials | {"region": "us-east-1"})
 
 
 def noise(size_bytes: int, seed: int = 0) -> bytes:

@@ -34,7 +34,7 @@ def test_any_flipped_byte_is_found_and_the_pack_or_object_named(place: Place, st
     rng = random.Random(place.kind)
     # Each part of the file, then anywhere.
     spots = [0, 15, 16, size - 1, size - 20, size - 45, size - 48 - 10, *(rng.randrange(size) for _ in range(8))]
-    for at in spots:
+    for at in spots[:: 4 if place.kind == "s3" else 1]:
         place.change(pack, lambda found, at=at: flipped(found, at))  # type: ignore[misc]  # bound at once
         findings = list(store.verify())
         named = {finding.what for finding in findings}

@@ -25,7 +25,18 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
         shutil.chown(data, user, user)
     # A collation that is not bytewise and a zone that is not UTC, as real servers have: what relies
     # on either by accident fails here.
-    initdb: list[str | Path] = [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8"]
+    initdb: list[str | Path] = [
+        programs / "initdb",
+        "-D",
+        data,
+        "-A",
+        "trust",
+        "-U",
+        "postgres",
+        "--no-sync",
+        "-E",
+        "UTF8",
+    ]
     initdb += ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]
     done = subprocess.run(initdb, user=user, group=user, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -12,6 +12,7 @@ from obstore.store import S3Store
 from playwright.sync_api import Page
 
 from tests.servers.ports import GRPC_OFFSET, free_port
+from tests.servers.process import ServerError, required_program
 from tests.servers.s3 import S3Place
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,6 +75,11 @@ def test_a_free_port_leaves_room_for_the_grpc_port_of_seaweedfs() -> None:
     port = free_port()
 
     assert port + GRPC_OFFSET < 32768
+
+
+def test_a_missing_program_is_told_with_what_installs_it() -> None:
+    with pytest.raises(ServerError, match="run 'make system' as root"):
+        required_program("no-such-program", package="no-such-package")
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

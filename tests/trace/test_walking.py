@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from headwater import lake
@@ -88,9 +90,14 @@ def test_a_wide_lineage_is_walked_in_a_few_questions(
 ) -> None:
     with sqlite_project.ledger.write() as tx:
         tx.edges((f"source:{n}", "from", f"source:{n // 40}") for n in range(1, 1600))
-    asked = []
+    asked: list[int] = []
     real = sqlite_project.ledger.read
-    monkeypatch.setattr(sqlite_project.ledger, "read", lambda: asked.append(1) or real())
+
+    def counted() -> Any:
+        asked.append(1)
+        return real()
+
+    monkeypatch.setattr(sqlite_project.ledger, "read", counted)
 
     graph = trace(sqlite_project, "source:0", "down")
 
@@ -104,7 +111,7 @@ def test_short_names_are_understood_and_odd_ones_explained(sqlite_project: Local
 
     assert trace(sqlite_project, "delay@v1").root == version.ref
     assert trace(sqlite_project, "model:delay@production").root == version.ref
-    assert trace(sqlite_project, "version:flights@main").root == f"version:{data.id}"
+    assert trace(sqlite_project, "version:flights@v1").root == f"version:{data.id}"
     with pytest.raises(InvalidInputError, match="does not say what it is"):
         trace(sqlite_project, version.id)
     with pytest.raises(NotFoundError, match="no run"):

@@ -54,22 +54,25 @@ class Sealer:
         return sealed
 
     def _seal(self, claim: Claim) -> Seal | None:
+        try:
+            digest, size = self._put(claim)
+            with self._ledger.write() as tx:
+                seal = _record(tx, claim.schema, digest, size, claim.rows, (claim.first_at, claim.last_at))
+                claim.drop(tx, seal)
+        except ConflictError:
+            return None  # somebody else sealed these rows meanwhile
+        crash_point("events.seal.recorded")
+        claim.dropped()
+        return seal
+
+    def _put(self, claim: Claim) -> tuple[str, int]:
         with self._folder() as (connection, folder):
             rows = folder / "rows.ndjson"
             write_payloads(rows, claim.payloads())
             select = read_payload_sql(claim.schema.columns, rows)
             to_parquet(connection, claim.schema, select, folder / "rows.parquet", claim.rows)
             crash_point("events.seal.written")
-            digest, size = self._objects.put_file(folder / "rows.parquet")
-        try:
-            with self._ledger.write() as tx:
-                seal = _record(tx, claim.schema, digest, size, claim.rows, (claim.first_at, claim.last_at))
-                claim.drop(tx, seal)
-        except ConflictError:
-            return None
-        crash_point("events.seal.recorded")
-        claim.dropped()
-        return seal
+            return self._objects.put_file(folder / "rows.parquet")
 
     def _gather(self, stream: str) -> None:
         """Put small seals of the same columns together, so that a query opens few objects."""

@@ -149,19 +149,26 @@ class BatchClaim(Claim):
 
     def payloads(self) -> Iterator[bytes]:
         sql = "SELECT * FROM event_tail WHERE stream = ? AND writer = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+        found = 0
         with self._ledger.read() as tx:
             for writer, first, last in self._ranges():
                 for row in tx.stream(sql, (self.schema.name, writer, first, last)):
+                    found += 1
                     yield _part(row).payload.data
+        if found != len(self._batches):
+            raise self._taken()
 
     def drop(self, tx: WriteTx, seal: Seal) -> None:
         sql = "DELETE FROM event_tail WHERE stream = ? AND writer = ? AND seq BETWEEN ? AND ?"
         gone = sum(tx.execute(sql, (self.schema.name, *each)) for each in self._ranges())
         if gone != len(self._batches):
-            raise ConflictError(f"batches of stream '{self.schema.name}' were sealed by another process.")
+            raise self._taken()
 
     def dropped(self) -> None:
         """The rows went with the transaction."""
+
+    def _taken(self) -> ConflictError:
+        return ConflictError(f"batches of stream '{self.schema.name}' were sealed by another process.")
 
     def _ranges(self) -> list[tuple[str, int, int]]:
         """Return the batches as runs of consecutive numbers: (writer, first, last)."""

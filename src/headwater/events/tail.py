@@ -71,7 +71,11 @@ class Claim(ABC):
 
     @abstractmethod
     def payloads(self) -> Iterator[bytes]:
-        """Yield the rows, as payloads."""
+        """Yield the rows, as payloads.
+
+        Raises:
+            ConflictError: somebody else sealed them first.
+        """
 
     @abstractmethod
     def drop(self, tx: WriteTx, seal: Seal) -> None:

@@ -89,7 +89,7 @@ class Engine:
             task.bound = bind(step.function, args, kwargs)
             task.dependencies = list(dict.fromkeys(self._handles(task.bound)))
             self.tasks.append(task)
-            self.advance(task)
+            self.advance(task, raising=True)
         return TaskHandle(task)
 
     def _name_of(self, step: Step[Any, Any]) -> str:
@@ -111,15 +111,25 @@ class Engine:
             for each in value.values():
                 yield from self._handles(each)
 
-    def advance(self, task: TaskState) -> None:
-        """Decide about a task whose dependencies have ended; under the lock."""
+    def advance(self, task: TaskState, *, raising: bool = False) -> None:
+        """Decide about a task whose dependencies have ended; under the lock.
+
+        ``raising``: what prevents it is raised to the flow that called the step, and not only recorded.
+        """
         if task.status != "waiting":
             return
         bad = next((each for each in task.dependencies if each.status in ("failed", "unknown")), None)
         if bad is not None:
             self._give_up(task, bad)
         elif all(each.status == "done" for each in task.dependencies):
-            self._decide(task)
+            try:
+                self._decide(task)
+            except Exception as error:
+                task.why = "not run: its key could not be made"
+                self.fail(task, "failed", str(error), "")
+                task.seen = raising
+                if raising:
+                    raise
 
     def _give_up(self, task: TaskState, bad: TaskState) -> None:
         if bad.status == "unknown":

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from ..durable import crash_point
 from ..errors import HeadwaterError, InvalidInputError, UpgradeNeededError
@@ -117,6 +117,12 @@ class Ledger:
             return
         with self.read() as tx:
             copy_to_new(tx, path, schema_statements())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections; those in use close when their transaction ends."""

@@ -239,6 +239,10 @@ class WriteTx(Tx):
         """
         leases.fence(self, lease, token)
 
+    def exclude_others(self) -> None:
+        """Keep everybody out of the ledger, readers too, until this ends: for an upgrade."""
+        self._bulk(self._dialect.exclude)
+
     def _bulk(self, act: Callable[..., None], *arguments: Any) -> None:
         connection = self._open()
         try:

@@ -69,7 +69,7 @@ def upgrade(
             wanted=to,
         )
     with contextlib.closing(Ledger(dialect, clock, schema=before)) as ledger, ledger.write() as tx:
-        dialect.exclude(tx._open())
+        tx.exclude_others()
         copy = _back_up(dialect, before, tx.now, backup) if isinstance(dialect, SQLite) else None
         for script in scripts:
             for statement in split(script):

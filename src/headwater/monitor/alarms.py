@@ -35,7 +35,7 @@ def list_alarms(
     limit: int = 50,
     before: str | None = None,
 ) -> list[Alarm]:
-    """Return alarms, newest first; ``before`` is the id to continue behind, ``open_only`` leaves out acknowledged ones."""
+    """Return alarms, newest first; ``before`` is the id to continue behind, ``open_only`` drops acknowledged ones."""
     given = {"a.monitor = ?": monitor, "a.model = ?": model, "a.id < ?": before}
     clauses = [clause for clause, value in given.items() if value is not None]
     clauses += ["k.at IS NULL"] if open_only else []

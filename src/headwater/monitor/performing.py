@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headwater.evaluate.bootstrap import intervals
 from headwater.evaluate import positive_class, task_of
+from headwater.evaluate.bootstrap import intervals
 from headwater.evaluate.metrics import Array, binary_metrics, regression_metrics, weighted_auc
 from headwater.model import documents
 

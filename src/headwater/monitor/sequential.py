@@ -85,7 +85,7 @@ def log_e_shares(evidence: Evidence, shares: Array) -> tuple[Array, Array]:
 
 
 def bets_of_losses(losses: Array, bound: float) -> Array:
-    """Return the log wealth that each bet wins on losses in [0, 1] against the claim that their mean is at most bound."""
+    """Return the log wealth that each bet wins on losses in [0, 1] against a mean of at most ``bound``."""
     stakes = BETS / bound
     won: Array = np.log1p(np.outer(np.asarray(losses, float) - bound, stakes)).sum(axis=0)
     return won

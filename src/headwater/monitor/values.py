@@ -37,10 +37,12 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """One complete window of one model version, as it was measured.
 
-    ``body`` by kind. quality: ``columns`` [{name, rows, nulls, nulls_reference, outside}], ``refused``, ``refused_share``.
-    drift: ``columns`` [{name, side: input|output, psi, e_value, log_e, bar, counts, reference, labels}].
+    ``body`` by kind. quality: ``columns`` [{name, rows, nulls, nulls_reference, outside}], ``refused``,
+    ``refused_share``.
+    drift: ``columns`` [{name, side: input|output, psi, psi_since, since_windows, log_e, bar, counts, reference,
+    labels}].
     performance: ``outcomes``, ``coverage``, ``metrics`` {auc, brier, log_loss, accuracy} each {value, reference,
-    low, high}, ``estimate`` {auc, brier, log_loss, accuracy} that assumes calibrated probabilities.
+    low, high, reference_low, reference_high}, ``estimate`` {auc, brier, log_loss, accuracy} that assumes calibrated probabilities.
     """
 
     id: str

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import ipaddress
 import socket
-import ssl
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from headwater.errors import InvalidInputError, RefusedError, UnavailableError
 
 from .declared import Webhook
+
+if TYPE_CHECKING:
+    import http.client
 
 TIMEOUT_S = 10.0
 _KEPT_ANSWER = 500
@@ -37,6 +39,8 @@ def post(way: Webhook, body: bytes, *, delivery: str, timestamp_s: int) -> str:
         UnavailableError: no connection, no answer in time, or an answer that may change.
         InvalidInputError: the URL is not one.
     """
+    import http.client
+
     parts = _parts(way.url)
     address = _address(parts, allow_private=way.allow_private)
     headers = {
@@ -106,6 +110,9 @@ def _is_public(address: str) -> bool:
 
 
 def _connection(parts: SplitResult, address: str) -> http.client.HTTPConnection:
+    import http.client
+    import ssl
+
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
     if parts.scheme == "https":

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from headwater.errors import DeniedError, HeadwaterError, InvalidInputError, NotFoundError, StorageError
 
+from . import values
 from .chunks import blocks_of, cut_stream, list_bytes
-from .values import CHUNKED, MIB, PACK_BYTES, WHOLE_BYTES
+from .values import CHUNKED, MIB, WHOLE_BYTES
 from .writer import NewEntry, PackWriter
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Batch:
         """Append from ``start`` what fits the open pack; return where the next one goes on."""
         if self._writer is None:
             self._writer = PackWriter(self._store.backend)
-        room = PACK_BYTES - self._writer.size
+        room = values.PACK_BYTES - self._writer.size
         end = start
         while end < len(new) and (len(new[end].body) <= room or end == start == len(self._writer.entries)):
             room -= len(new[end].body)

@@ -25,7 +25,8 @@ def validate(deployment: Deployment, rows: Sequence[dict[str, Any]]) -> list[dic
     """
     if not 0 < len(rows) <= MOST_ROWS:
         raise InvalidInputError(
-            f"a request holds 1 to {MOST_ROWS:,} rows, not {len(rows):,}: send more in several requests.", rows=len(rows)
+            f"a request holds 1 to {MOST_ROWS:,} rows, not {len(rows):,}: send more in several requests.",
+            rows=len(rows),
         )
     return deployment.loaded.contract.validate(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -55,6 +56,8 @@ _predict_decoder = msgspec.json.Decoder(PredictRequest)
 _outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
 _encode = msgspec.json.Encoder().encode
 Handler = Callable[["Request"], Awaitable[Any]]
+_BROKE = HeadwaterError("the server failed to answer this request; its log says why. Tell whoever runs it.")
+_log = logging.getLogger("headwater.serve")
 
 
 class Endpoints:
@@ -78,6 +81,9 @@ class Endpoints:
                 return self._response(_encode(await act(request)), media_type="application/json")
             except HeadwaterError as error:
                 return self._response(_error_body(error), error.http_status, media_type="application/json")
+            except Exception:  # noqa: BLE001  # the user's own model may raise anything
+                _log.exception("answering %s failed", request.url.path)
+                return self._response(_error_body(_BROKE), 500, media_type="application/json")
 
         return endpoint
 

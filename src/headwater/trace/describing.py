@@ -64,7 +64,8 @@ KINDS: dict[str, Kind] = {
         "monitor_windows", "monitor, kind, rows, start_at, end_at", lambda row: f"{row.kind} window of {row.monitor}"
     ),
     "job": Kind(
-        "jobs", "operation, status, trigger_name, cause, actor, created_at", lambda row: f"{row.operation} ({row.status})"
+        "jobs", "operation, status, trigger_name, cause, actor, created_at",
+        lambda row: f"{row.operation} ({row.status})",
     ),
 }  # fmt: skip
 """The kinds of refs that name facts, each by the id behind the colon."""

@@ -1,11 +1,11 @@
 """Exporting a bundle: predictions with all it takes to compute them again, as files that name each other's digests.
 
-    bundle.json             the manifest: digest and size of every other file, the predictions asked for
-    models.json             the model versions: contract, files, description, who made them of what
-    executions.json         the execution records by digest
-    lineage.json            what each model version came from
-    models/DIGEST           the bytes of model files
-    batches.ndjson          every row of every batch concerned; inputs and outputs as base64 of canonical MessagePack
+bundle.json             the manifest: digest and size of every other file, the predictions asked for
+models.json             the model versions: contract, files, description, who made them of what
+executions.json         the execution records by digest
+lineage.json            what each model version came from
+models/DIGEST           the bytes of model files
+batches.ndjson          every row of every batch concerned; inputs and outputs as base64 of canonical MessagePack
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _fill(project: Project, folder: Path, wanted: list[str], seed: int) -> Bundl
     missing = [each for each in wanted if each not in found]
     if missing or not wanted:
         raise NotFoundError(
-            f"{len(missing)} of {len(wanted)} predictions have no events, the first is '{missing[0] if missing else ''}': "
-            "a bundle holds predictions that were kept."
+            f"{len(missing)} of {len(wanted)} predictions have no events, the first is "
+            f"'{missing[0] if missing else ''}': a bundle holds predictions that were kept."
         )
     models = [get_model_version(project, version) for version in sorted(versions)]
     _write_models(project, folder, models)

@@ -55,7 +55,8 @@ def sample_predictions(project: Project, n: int, *, seed: int = 0, model: str | 
     """
     counts = dict(
         project.events.query(
-            "SELECT version, count(*) FROM predictions WHERE model = coalesce(?, model) GROUP BY version ORDER BY version",
+            "SELECT version, count(*) FROM predictions WHERE model = coalesce(?, model) "
+            "GROUP BY version ORDER BY version",
             [model],
             streams=["predictions"],
         ).fetchall()
@@ -79,7 +80,7 @@ def sample_predictions(project: Project, n: int, *, seed: int = 0, model: str | 
 
 
 def allocate(counts: dict[str, int], n: int) -> dict[str, int]:
-    """Return how many of ``n`` to take from each group: half in equal parts, the rest by size, never more than it has."""
+    """Return how many of ``n`` to take of each group: half in equal parts, the rest by size, at most all of it."""
     shares = dict.fromkeys(counts, 0)
     if not counts or n <= 0:
         return shares

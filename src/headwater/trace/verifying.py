@@ -50,7 +50,7 @@ def parse_head(text: str | None) -> tuple[int, str] | None:
         return None
     seq, _, link = text.partition(":")
     if not seq.isdigit() or len(link) != 64:
-        raise InvalidInputError(f"'{text}' is no head of the chain: it is written SEQ:HASH, as 'hw verify --head' shows.")
+        raise InvalidInputError(f"'{text}' is no head of the chain: it is written SEQ:HASH.", head=text)
     return int(seq), link
 
 

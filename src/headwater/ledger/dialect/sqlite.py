@@ -26,7 +26,7 @@ from .seam import Connection, Cursor, Dialect, Mode, already, busy, disk_full, i
 if TYPE_CHECKING:
     import sqlite3
 
-_CREATE_TABLE = re.compile(r"\s*CREATE\s+TABLE\b", re.IGNORECASE)
+_CREATE_TABLE = re.compile(r"\s*CREATE\s+(TEMPORARY\s+)?TABLE\b", re.IGNORECASE)
 _WITHOUT_ROWID = re.compile(r"\)\s*WITHOUT\s+ROWID\s*$", re.IGNORECASE)
 _SQLITE_FLOOR = (3, 37, 0)  # the first with STRICT tables; RETURNING is older
 _SQLITE_SETTINGS = (

@@ -93,15 +93,17 @@ class SklearnPredictor:
     """An estimator that answers with the contract's outputs, on one thread."""
 
     def __init__(self, estimator: Any, contract: Contract) -> None:
+        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no types
+
+        # Looking for thread pools costs milliseconds, so it is done once and not for each answer.
+        self._threads = ThreadpoolController()
         self._estimator = estimator
         self._contract = contract
         self._named = NamedOutputs(contract)
 
     def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """Return each contract output, shape (rows,), for typed input columns of shape (rows,)."""
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
-
-        with threadpool_limits(1):
+        with self._threads.limit(limits=1):
             return self._named(self._raw(estimator_input(self._estimator, self._contract, columns)))
 
     def _raw(self, given: Any) -> dict[str, Array]:

