@@ -56,7 +56,7 @@ test: setup ## run the tests, but for those marked long; ARGS="-k name" chooses
 
 .PHONY: test-long
 test-long: setup ## run the tests marked long
-	@$(PY) -m pytest -q -n $(WORKERS) -m long $(ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) -m long -o faulthandler_timeout=1800 $(ARGS)
 
 .PHONY: check
 check: setup ## lint, format, types and floors, as CI does

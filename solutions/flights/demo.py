@@ -7,6 +7,7 @@ release or refusal, rollback under traffic, trace and replay. Then the server st
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +24,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-project"))
     parser.add_argument("--rows", type=int, default=20_000, help="flights that the client sends in all")
-    parser.add_argument("--no-serve", action="store_true", help="end instead of leaving the server up")
+    parser.add_argument(
+        "--no-serve",
+        action="store_true",
+        default=os.environ.get("SERVE") == "0",
+        help="end instead of leaving the server up (also: SERVE=0)",
+    )
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
     shutil.rmtree(folder, ignore_errors=True)

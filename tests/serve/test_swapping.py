@@ -141,6 +141,7 @@ def test_an_engine_that_closed_the_old_model_at_once_would_be_caught(
 
     def without_draining(self: Fleet, project: Any, key: Any, head: str) -> None:
         self._ready[key].loaded._predictor = None  # type: ignore[assignment]  # as a freed session would be
+        time.sleep(0.5)  # a large model takes its time to load
         real(self, project, key, head)
 
     monkeypatch.setattr(Fleet, "_replace", without_draining)
@@ -151,7 +152,7 @@ def test_an_engine_that_closed_the_old_model_at_once_would_be_caught(
     ):
         wait_for(clients, old)
         point(sqlite_project, new)
-        time.sleep(1)
+        wait_for(clients, new)
 
     assert clients.failures
 

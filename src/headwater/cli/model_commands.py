@@ -141,6 +141,22 @@ def compare(
     context.show(evidence)
 
 
+@model.command("parity")
+@click.argument("ref")
+@click.argument("data")
+@click.option("--where", help="An SQL condition on the rows.")
+@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="How far two answers may be apart.")
+@pass_context
+def parity(context: Context, ref: str, data: str, where: str | None, tolerance: float) -> int:
+    """Search for inputs on which a version's export disagrees with its original, and record the evidence."""
+    from headwater.evaluate import parity as check
+
+    with context.open() as project:
+        evidence = check(project, ref, data, where=where, tolerance=tolerance)
+    context.show(evidence)
+    return 0 if evidence.body["passed"] else 1
+
+
 @model.command("predict")
 @click.argument("ref")
 @click.argument("rows", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))

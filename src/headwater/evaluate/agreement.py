@@ -26,6 +26,7 @@ def check_parity(
     exported: Ask,
     frame: Any,
     *,
+    narrow: Ask | None = None,
     tolerance: float = TOLERANCE,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -35,6 +36,8 @@ def check_parity(
     probabilities agree within the tolerance (a tie may fall either way). Both forms are given the same numbers. Within
     the rounding of a jump a 32-bit model cannot but differ on one side; the largest such step is shown as
     ``unresolved`` and not judged, since numbers that close mean the same.
+
+    ``narrow`` is the original asked for its numbers alone, where that is cheaper: jumps are looked for with it.
 
     The body: ``passed``, ``why``, ``tolerance``, ``worst`` (difference, kind of probe, output, original, exported, the
     row), ``evaluated`` and ``searched`` (rows, beyond, largest; ``searched`` also by kind), ``unresolved``.
@@ -52,7 +55,7 @@ def check_parity(
     tally.add(_REAL, columns)
     base = take(columns, np.arange(0, len(chosen), max(1, len(chosen) // _BASE)))
     unresolved = 0.0
-    for kind, probe in probes(contract.inputs, base, original, seed=seed):
+    for kind, probe in probes(contract.inputs, base, narrow or original, seed=seed):
         if kind == "unresolved":
             unresolved = _largest(contract, original, exported, probe, tolerance)
         else:

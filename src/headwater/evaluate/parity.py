@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from headwater.errors import InvalidInputError
 from headwater.lake import resolve, scan
 from headwater.model import ModelVersion, get_model_version, load_version
@@ -71,16 +73,27 @@ def _parity(
     _require_both(version)
     original = load_version(project, version, flavour="sklearn")
     exported = load_version(project, version, flavour="onnx")
+    narrow = load_version(project, _numbers_only(version), flavour="sklearn")
     body = check_parity(
         version.contract,
         original.predict_columns,
         exported.predict_columns,
         frame,
+        narrow=narrow.predict_columns,
         tolerance=tolerance,
         seed=seed,
     )
     body |= {"model": version.label, "original": "sklearn", "exported": "onnx"}
     return record_evidence(project, version.ref, "parity", body, data=refs, run=run)
+
+
+def _numbers_only(version: ModelVersion) -> ModelVersion:
+    """Return the version as if it answered with its numbers alone, which saves the estimator half its work."""
+    numbers = tuple(field for field in version.contract.outputs if field.type == "float")
+    if not numbers:
+        return version
+    contract = msgspec.structs.replace(version.contract, outputs=numbers)
+    return msgspec.structs.replace(version, contract=contract)
 
 
 def _require_both(version: ModelVersion) -> None:

@@ -20,7 +20,7 @@ from .keys import Code, make_call, shown
 from .memory import Answer, Result, find
 from .reads import Now, ReadItem
 from .recording import Recorder
-from .saving import Part, Saved, load, save
+from .saving import Part, Saved, fetch, load, save
 from .scheduler import Scheduler
 from .steps import Step
 from .tasks import TaskHandle, TaskReport, TaskState
@@ -98,18 +98,19 @@ class Engine:
         return self._names[id(step)]
 
     def _handles(self, value: Any) -> Iterator[TaskState]:
-        if isinstance(value, TaskHandle):
-            if value.task.engine is not self:
-                raise InvalidInputError(
-                    f"the handle of step '{value.step_name}' is of another run. Pass its result() instead."
-                )
-            yield value.task
-        elif type(value) in (list, tuple, set, frozenset):
-            for each in value:
-                yield from self._handles(each)
-        elif type(value) is dict:
-            for each in value.values():
-                yield from self._handles(each)
+        """Yield the tasks whose handles stand in a value, however deep; each container is looked into once."""
+        waiting, looked = [value], set()
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, TaskHandle):
+                if each.task.engine is not self:
+                    raise InvalidInputError(
+                        f"the handle of step '{each.step_name}' is of another run. Pass its result() instead."
+                    )
+                yield each.task
+            elif type(each) in (list, tuple, set, frozenset, dict) and id(each) not in looked:
+                looked.add(id(each))
+                waiting.extend(each.values() if type(each) is dict else each)
 
     def advance(self, task: TaskState, *, raising: bool = False) -> None:
         """Decide about a task whose dependencies have ended; under the lock.
@@ -291,10 +292,10 @@ class Engine:
         while not task.done.wait(0.5):
             self.scheduler.check()
 
-    def content(self, digest: str) -> bytes:
+    def content(self, part: Part) -> bytes:
         """Return the bytes of a part."""
-        found = self.held.get(digest)
-        return found if found is not None else self.project.objects.get(digest)
+        found = self.held.get(part.digest)
+        return found if found is not None else fetch(self.project.objects, part)
 
     def hold(self, contents: dict[str, bytes]) -> None:
         """Keep small parts at hand for the steps that come next."""
@@ -355,9 +356,9 @@ class Engine:
         if part.digest in self.held:
             contents[part.digest] = self.held[part.digest]
         elif part.size <= 1 << 20:
-            contents[part.digest] = self.project.objects.get(part.digest)
+            contents[part.digest] = fetch(self.project.objects, part)
         else:
-            paths[part.digest] = str(self.project.objects.cached_path(part.digest))
+            paths[part.digest] = str(self.project.objects.cached_path(part.stored or part.digest))
 
     # -- the run -------------------------------------------------------------------------------------------------
 

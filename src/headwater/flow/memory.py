@@ -57,7 +57,7 @@ def find(
         changed = now.changed(result.reads)
         if changed is not None:
             reason = reason or sentence(changed, now.digest(changed.kind, changed.name))
-        elif absent := objects.missing([part.digest for part in result.parts]):
+        elif absent := objects.missing([part.stored or part.digest for part in result.parts]):
             reason = reason or f"the remembered result's bytes are gone ({absent[0][:12]}…)"
         else:
             return Answer(result=result, why=f"remembered from {_when(result.created_at)}: nothing it depends on changed")

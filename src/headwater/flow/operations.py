@@ -15,7 +15,7 @@ from headwater.track.values import Run
 from . import explaining, finding
 from .memory import result_of
 from .reads import ReadItem
-from .saving import Part, load
+from .saving import Part, fetch, load
 
 if TYPE_CHECKING:
     from headwater.project import Project
@@ -112,7 +112,7 @@ def load_result(project: Project, task: str, *, trust: bool = False) -> Any:
         )
     if row is None:
         raise GoneError(f"the result {identifier} is not kept any more.", result=identifier)
-    return load(result_of(row).parts, project.objects.get, trust=trust)
+    return load(result_of(row).parts, lambda part: fetch(project.objects, part), trust=trust)
 
 
 def _task_of(row: Any) -> Task:

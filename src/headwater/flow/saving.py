@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headwater.canonical import digest, digest_of
 from headwater.errors import InvalidInputError, RefusedError
+
+if TYPE_CHECKING:
+    from headwater.objects import ObjectStore
 
 DEEPEST = 200
 
@@ -33,12 +36,17 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One object of a saved value. ``classes`` are the classes that loading a pickle imports (``module:name``)."""
+    """One object of a saved value. ``classes`` are the classes that loading a pickle imports (``module:name``).
+
+    ``stored`` is set where the object of that digest turned out damaged: the store would keep the damaged bytes, so
+    the good ones lie masked (every byte turned by one) in an object of another digest.
+    """
 
     format: str
     digest: str
     size: int
     classes: tuple[str, ...] = ()
+    stored: str = ""
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,13 +90,13 @@ def save(
     return Saved(parts=tuple(parts), contents={parts[0].digest: skeleton, **saver.contents})
 
 
-def load(parts: Sequence[Part], get: Callable[[str], bytes], *, trust: bool) -> Any:
-    """Return the value of parts; ``get`` gives the bytes of a digest.
+def load(parts: Sequence[Part], get: Callable[[Part], bytes], *, trust: bool) -> Any:
+    """Return the value of parts; ``get`` gives the bytes of one.
 
     Raises:
         RefusedError: a part needs code to be run to load it, and ``trust`` is False.
     """
-    skeleton = msgspec.json.decode(get(parts[0].digest))
+    skeleton = msgspec.json.decode(get(parts[0]))
 
     def leaf(number: int) -> Any:
         part = parts[number]
@@ -99,7 +107,7 @@ def load(parts: Sequence[Part], get: Callable[[str], bytes], *, trust: bool) -> 
                 "step that made it, with trust=True.",
                 format=part.format,
             )
-        return found.load(get(part.digest))
+        return found.load(get(part))
 
     def nested(given: list[Any]) -> Any:
         return load([msgspec.convert(each, Part) for each in given], get, trust=trust)
@@ -120,6 +128,26 @@ def find_format(name: str) -> Format:
             return each
     known = ", ".join(each.name for each in (*_formats, *BUILT_IN))
     raise InvalidInputError(f"no format is called '{name}'. There are: {known}; register_format adds one.", name=name)
+
+
+def fetch(objects: ObjectStore, part: Part) -> bytes:
+    """Return the bytes of a part from the store.
+
+    Raises:
+        CorruptError: they are not what the part's digest says.
+        NotFoundError: they are not there.
+    """
+    return objects.get(part.digest) if not part.stored else unmask(objects.get(part.stored))
+
+
+def mask(data: bytes, turn: int) -> bytes:
+    """Return bytes that share no stretch with ``data``: ``turn`` (1 to 255), then each byte turned by it."""
+    return bytes([turn]) + data.translate(bytes(each ^ turn for each in range(256)))
+
+
+def unmask(data: bytes) -> bytes:
+    """Return what ``mask`` was given."""
+    return data[1:].translate(bytes(each ^ data[0] for each in range(256)))
 
 
 class _Saver:

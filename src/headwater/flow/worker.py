@@ -22,7 +22,7 @@ from . import wire
 from .closure import Analysis
 from .importer import SnapshotLoader, install, loaded
 from .reads import ReadItem
-from .saving import Part, load, save
+from .saving import Part, load, save, unmask
 from .tree import SourceFile, Tree, make_tree
 from .watching import Watch
 
@@ -183,9 +183,12 @@ class Worker:
         contents: dict[str, bytes] = request["contents"]
         paths: dict[str, str] = request["paths"]
 
-        def get(digest: str) -> bytes:
-            found = contents.get(digest)
-            return found if found is not None else Path(paths[digest]).read_bytes()
+        def get(part: Part) -> bytes:
+            found = contents.get(part.digest)
+            if found is None:
+                found = Path(paths[part.digest]).read_bytes()
+                return unmask(found) if part.stored else found
+            return found
 
         def value(given: list[Any]) -> Any:
             return load([msgspec.convert(each, Part) for each in given], get, trust=True)

@@ -11,7 +11,8 @@ Format ``headwater-reference/1``, stored as a JSON object (``headwater.model.doc
 ``edges`` are k-1 ascending cut points of k bins: bin i holds ``edges[i-1] < x <= edges[i]``, the first and last
 are open to their side, so a value never seen before has a bin. They are quantiles of training, so the bins hold
 about equal shares. ``values`` are the most frequent categories, ``other`` counts the rest together. Booleans are
-categories ``"True"`` and ``"False"``. Missing values are counted apart and are in no bin.
+categories ``"True"`` and ``"False"``. Missing values are counted apart and are in no bin. The
+outputs may be profiled on a part of the rows, spread evenly: compare shares, not counts.
 """
 
 from __future__ import annotations

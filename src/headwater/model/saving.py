@@ -16,6 +16,8 @@ from .flavours import FLAVOURS, get_flavour
 from .inference import infer_contract, outputs_of
 from .values import ModelFile
 
+_ANSWERED = 20_000
+
 
 class SavedModel(msgspec.Struct, frozen=True, kw_only=True):
     """Stored files with their contract and training profile; ``refused`` says why there is no ONNX file."""
@@ -86,9 +88,12 @@ def _require_trusted(data: bytes, trusted: Sequence[str]) -> None:
 
 
 def _profile(skops: bytes, contract: Contract, sample: Any, trusted: Sequence[str]) -> dict[str, Any]:
-    from .columns import input_columns
+    from .columns import input_columns, take
     from .reference import profile_reference
 
     columns = input_columns(contract.inputs, sample)
-    answers = get_flavour("sklearn").load(skops, contract, trusted).predict(columns)
+    rows = len(next(iter(columns.values())))
+    # Answers are profiled on rows spread evenly: 20,000 place every bin's edge well within a percent.
+    some = take(columns, slice(None, None, max(1, rows // _ANSWERED)))
+    answers = get_flavour("sklearn").load(skops, contract, trusted).predict(some)
     return profile_reference(columns, answers)

@@ -69,9 +69,7 @@ def tests_of(monitor: Monitor, baseline: Baseline) -> int:
     return max(count, 1)
 
 
-def drift(
-    monitor: Monitor, measured: Measured, states: Mapping[str, Evidence]
-) -> tuple[dict[str, Any], list[Outcome]]:
+def drift(monitor: Monitor, measured: Measured, states: Mapping[str, Evidence]) -> tuple[dict[str, Any], list[Outcome]]:
     """Return the body of a drift window and what its tests say."""
     outcomes, columns = [], []
     for key, counts in measured.counts.items():
@@ -116,9 +114,7 @@ def quality(
             look_at_share(cause, "outside", name, states.get(cause), measured.outside.get(name, 0), rows, bound)
         )
     refused, asked = measured.refused[0], measured.refused[0] + rows
-    outcomes.append(
-        look_at_share("refused", "refused", "", states.get("refused"), refused, asked, monitor.refused_bar)
-    )
+    outcomes.append(look_at_share("refused", "refused", "", states.get("refused"), refused, asked, monitor.refused_bar))
     columns = [
         {
             "name": field.name,

@@ -121,9 +121,7 @@ class _Run:
             self.notes += self._baselines[version].notes
         return self._baselines[version]
 
-    def _record(
-        self, tx: WriteTx, kind: Kind, span: Span, measured: Measured | Scored
-    ) -> tuple[Window, Alarm | None]:
+    def _record(self, tx: WriteTx, kind: Kind, span: Span, measured: Measured | Scored) -> tuple[Window, Alarm | None]:
         version = measured.baseline.version
         states = read_states(tx, self.monitor.name, version.id)
         if isinstance(measured, Scored):
@@ -135,9 +133,7 @@ class _Run:
         write_states(tx, self.monitor.name, version.id, {each.cause: each.evidence for each in outcomes})
         return window, self._alarm(tx, window, measured, outcomes)
 
-    def _window(
-        self, tx: WriteTx, kind: Kind, span: Span, measured: Measured | Scored, body: dict[str, Any]
-    ) -> Window:
+    def _window(self, tx: WriteTx, kind: Kind, span: Span, measured: Measured | Scored, body: dict[str, Any]) -> Window:
         version = measured.baseline.version
         return Window(
             id=tx.new_id(),
@@ -159,9 +155,7 @@ class _Run:
         baseline = measured.baseline
         tests = tests_of(self.monitor, baseline)
         alarmed = open_causes(tx, self.monitor.name, window.version)
-        fired = [
-            each for each in outcomes if each.fires(tests, self.monitor.alpha) and each.cause not in alarmed
-        ]
+        fired = [each for each in outcomes if each.fires(tests, self.monitor.alpha) and each.cause not in alarmed]
         if not fired:
             return None
         return raise_alarm(

@@ -42,7 +42,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     drift: ``columns`` [{name, side: input|output, psi, psi_since, since_windows, log_e, bar, counts, reference,
     labels}].
     performance: ``outcomes``, ``coverage``, ``metrics`` {auc, brier, log_loss, accuracy} each {value, reference,
-    low, high, reference_low, reference_high}, ``estimate`` {auc, brier, log_loss, accuracy} that assumes calibrated probabilities.
+    low, high, reference_low, reference_high}, ``estimate`` {auc, brier, log_loss, accuracy}, which assumes that the
+    probabilities are calibrated.
     """
 
     id: str

@@ -48,13 +48,3 @@ class Location(NamedTuple):
     size: int
     kind: int
     check: bytes | None
-
-
-def human(size_bytes: int) -> str:
-    """Return a size as people write it: '812 bytes', '64.0 MiB'."""
-    amount = float(size_bytes)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            return f"{size_bytes} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    raise AssertionError("unreachable")

@@ -52,9 +52,7 @@ class Engine:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._pool: ThreadPoolExecutor | None = None
-        self._writers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SharedWriter] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._writers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SharedWriter] = weakref.WeakKeyDictionary()
 
     def start(self, *, load: bool = True) -> Self:
         """Follow releases in a background thread; ``load`` first loads and warms what the channels point to."""

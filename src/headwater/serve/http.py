@@ -177,9 +177,7 @@ def serve_routes(engine: Engine, *, identify: Identify | None = None) -> list[Ba
     ]
 
 
-def serve_app(
-    project: LocalProject, *, identify: Identify | None = None, models: list[str] | None = None
-) -> Starlette:
+def serve_app(project: LocalProject, *, identify: Identify | None = None, models: list[str] | None = None) -> Starlette:
     """Return the ASGI application of ``hw serve``: it loads the models when it starts, and then follows releases."""
     from starlette.applications import Starlette
     from starlette.responses import Response
@@ -200,9 +198,7 @@ def serve_app(
     async def healthy(request: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type="application/json")
 
-    app = Starlette(
-        routes=[*serve_routes(engine, identify=identify), Route("/healthz", healthy)], lifespan=lifespan
-    )
+    app = Starlette(routes=[*serve_routes(engine, identify=identify), Route("/healthz", healthy)], lifespan=lifespan)
     app.state.project = project
     app.state.engine = engine
     return app

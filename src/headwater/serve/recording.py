@@ -148,9 +148,7 @@ class SharedWriter:
         self._start(loop)
 
 
-def _settle(
-    group: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]], error: BaseException | None
-) -> None:
+def _settle(group: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]], error: BaseException | None) -> None:
     for _, done in group:
         if done.done():  # the client went away
             continue

@@ -24,9 +24,7 @@ _EDGES = {
 
 
 @operation("trace.walk", needs="trace:read")
-def trace(
-    project: Project, ref: str, direction: Direction = "up", *, depth: int = 20, most: int = 2000
-) -> Graph:
+def trace(project: Project, ref: str, direction: Direction = "up", *, depth: int = 20, most: int = 2000) -> Graph:
     """Return what a thing came from (``up``) or what came from it (``down``), at most ``most`` things.
 
     ``ref`` is any ref that names one thing: ``prediction:ID``, ``modelversion:ID``, ``delay@v3``, ``flights@v12``,

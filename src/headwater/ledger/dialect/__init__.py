@@ -3,6 +3,8 @@
 Both are driven with the same SQL (``?`` for values; types TEXT, INTEGER, REAL, BLOB) and behave alike: text orders
 bytewise, LIKE tells upper from lower case, NaN in a REAL column is null, True is 1, a column refuses what cannot
 become its type, and a write transaction has the ledger to itself. Drivers are imported when a connection is made.
+What the SQL of a room must mind: LIKE names its ESCAPE, a condition is a comparison (``done = 1``, not ``done``), the
+larger of two values is a CASE, and whether a parameter is None is decided in Python, not by ``? IS NULL``.
 """
 
 from __future__ import annotations

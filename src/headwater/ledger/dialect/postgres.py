@@ -238,7 +238,7 @@ def _postgres_error(error: BaseException, shown: str, timeout_s: float) -> Headw
         return disk_full(shown)
     if state == "42P01" and "ledger_meta" in text:
         return NotFoundError(f"there is no ledger in '{shown}'. 'hw init' makes a project there.", url=shown)
-    if state == "3D000":
+    if state == "3D000" or (not state and "FATAL:  database" in text and "does not exist" in text):
         return NotFoundError(f"{text}. Create the database first: createdb --encoding=UTF8 NAME.", url=shown)
     if state in ("XX001", "XX002"):
         return CorruptError(f"the database behind '{shown}' is damaged: {text}. Restore its last backup.", url=shown)

@@ -22,6 +22,11 @@ class NamedOutputs:
     def __init__(self, contract: Contract) -> None:
         self._plan = [(field, *_source(field)) for field in contract.outputs]
 
+    @property
+    def sources(self) -> set[str]:
+        """The raw outputs that the contract takes anything from; others need not be computed."""
+        return {source for _, source, _ in self._plan}
+
     def __call__(self, raw: Mapping[str, Array]) -> dict[str, Array]:
         """Return each output of the contract as an array of shape (rows,), in the contract's order.
 

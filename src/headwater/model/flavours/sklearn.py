@@ -109,10 +109,13 @@ class SklearnPredictor:
     def _raw(self, given: Any) -> dict[str, Array]:
         if not hasattr(self._estimator, "classes_"):
             return {"value": self._estimator.predict(given)}
-        raw = {"label": self._estimator.predict(given)}
-        if hasattr(self._estimator, "predict_proba"):
-            raw["probabilities"] = self._estimator.predict_proba(given)
-        return raw
+        methods = {"label": "predict", "probabilities": "predict_proba"}
+        wanted = self._named.sources
+        return {
+            name: getattr(self._estimator, method)(given)
+            for name, method in methods.items()
+            if name in wanted and hasattr(self._estimator, method)
+        }
 
 
 def estimator_input(estimator: Any, contract: Contract, columns: Mapping[str, Array]) -> Any:
