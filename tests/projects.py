@@ -30,6 +30,7 @@ def ticking_clock(start_us: int = 1_767_225_600_000_000) -> Callable[[], int]:
 @contextmanager
 def served(project: LocalProject, routes: Sequence[Any] = ()) -> Iterator[str]:
     """Serve an open project on a free loopback port, in a thread of this process; yields its address."""
+    from granian.constants import Interfaces
     from granian.server.embed import Server
 
     from headwater.api.app import build_app
@@ -38,7 +39,7 @@ def served(project: LocalProject, routes: Sequence[Any] = ()) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = Server(
-        build_app(project, routes=routes), address="127.0.0.1", port=port, interface="asgi", log_enabled=False
+        build_app(project, routes=routes), address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False
     )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), daemon=True)

@@ -15,6 +15,8 @@ from pathlib import Path
 from narration import chapter, say
 from story import Story
 
+from headwater.monitor import Alarm
+
 HERE = Path(__file__).parent
 CODE = ("headwater.toml", "checks.py", "features.py", "flows.py")
 
@@ -117,7 +119,7 @@ def months(story: Story, rows: int) -> None:
             if window.kind == "performance" and auc:
                 say(f"  measured AUC {auc['value']:.3f} once outcomes had arrived")
         if report.alarms:
-            retraining(story)
+            retraining(story, report.alarms[0])
 
 
 def faulty_month(story: Story, month: int) -> None:
@@ -129,13 +131,17 @@ def faulty_month(story: Story, month: int) -> None:
         say(f"    do: {result.do[:120]}")
 
 
-def retraining(story: Story) -> None:
+def retraining(story: Story, alarm: Alarm) -> None:
     """The alarm's job retrains; challenger meets champion on the alarm's window."""
-    job = story.finish_jobs()
-    if job is None or not job.result:
-        say(f"  the retraining did not end: {job.error if job else 'no job'}")
-        return
+    before = story.newest_request().id
+    job = story.job_of(alarm)
+    if job.status != "done":
+        raise SystemExit(f"the retraining failed: {job.error}")
     request = story.newest_request()
+    if request.id == before:
+        say("  retraining found nothing newer to learn from: production was trained on these two months")
+        story.acknowledge_all("nothing newer to learn from yet")
+        return
     comparison = story.evidence_of(request.version, "comparison")
     say(f"  retrained v{request.number}: {comparison.body['sentence']}")
     if request.status == "waiting":

@@ -119,8 +119,10 @@ def retrain(alarm: str) -> dict[str, Any]:
     scores = score.map(models, frame=validation)
     chosen = best(scores)
     challenger = register(models, scores, chosen, training, "flights@main", f"{month - 2}-{month - 1}").result()
-    window = features(clean("flights@main", month, month)).result()
     champion = get_model_version(project, "delay@production")
+    if challenger == champion.id:
+        return {"status": "nothing newer to learn from"}
+    window = features(clean("flights@main", month, month)).result()
     span = f"2013-{month:02d}"
     evaluate_model(project, challenger, window, TARGET, window=span, slices=["origin"])
     evidence = compare_models(project, champion.id, challenger, window, TARGET, window=span)

@@ -25,9 +25,9 @@ from headwater.check import Publication, publish_files
 from headwater.errors import HeadwaterError
 from headwater.evaluate import Evidence, evaluate_model, find_evidence
 from headwater.flow import Outcome, execute_flow
-from headwater.jobs import Job, Scheduler, list_jobs
+from headwater.jobs import Job, list_jobs
 from headwater.model import ModelVersion, get_model_version
-from headwater.monitor import MonitorReport, acknowledge, list_alarms, run_monitor
+from headwater.monitor import Alarm, MonitorReport, acknowledge, list_alarms, run_monitor
 from headwater.project import create_project
 from headwater.release import (
     ReleaseRequest,
@@ -41,6 +41,7 @@ from headwater.trace import export_bundle, trace
 
 MONITOR = "delay-in-production"
 START_S = 60.0
+JOB_S = 600.0
 
 
 class Story:
@@ -153,7 +154,7 @@ class Story:
     # ---- serving
 
     def serve(self) -> None:
-        """Start ``hw up`` in its own process, without a worker: this demo runs jobs itself, to tell of each."""
+        """Start ``hw up`` in its own process: pages, predictions, the scheduler and a worker."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -209,16 +210,15 @@ class Story:
         after = datetime(2013 + month // 12, month % 12 + 1, 4, tzinfo=UTC)
         return run_monitor(self.project, MONITOR, upto=int(after.timestamp() * 1_000_000))
 
-    def finish_jobs(self) -> Job | None:
-        """Let the alarm's trigger make its job, wait until the server's worker has run it, and return it."""
-        Scheduler(self.project).tick()
-        end = time.monotonic() + 300
+    def job_of(self, alarm: Alarm) -> Job:
+        """Wait until the server's scheduler has made the alarm's job and its worker has run it; return it."""
+        end = time.monotonic() + JOB_S
         while time.monotonic() < end:
-            jobs = list_jobs(self.project, limit=1)
-            if jobs and jobs[0].status not in ("queued", "running"):
-                return jobs[0]
-            time.sleep(0.2)
-        return None
+            made = [job for job in list_jobs(self.project, limit=20) if job.cause == alarm.ref]
+            if made and made[0].status not in ("queued", "running"):
+                return made[0]
+            time.sleep(0.1)
+        raise SystemExit(f"the job of alarm {alarm.id} did not end within {JOB_S:.0f} s")
 
     def acknowledge_all(self, reason: str) -> None:
         """Settle the open alarms."""

@@ -131,7 +131,7 @@ def unrelated():
     "tools.py": "def shout(x):\n    return x * LOUD\n\n\nLOUD = 3\n",
     "features/__init__.py": "from .making import build\nfrom .scaling import Scaler\n\nscale = Scaler(3)\n",
     "features/making.py": "def build(x):\n    return [step(x) for step in STEPS]\n\n\ndef up(x):\n    return x + 1\n\n\nSTEPS = (up,)\n",
-    "features/scaling.py": '''\
+    "features/scaling.py": """\
 class Base:
     power = 2
 
@@ -142,9 +142,9 @@ class Base:
 class Scaler(Base):
     def __init__(self, by):
         self.by = by
-''',
+""",
     "features/shapes.py": "import math\n\n\ndef area(x):\n    return round(math.pi * x * x, 3)\n",
-    "plugins/__init__.py": '''\
+    "plugins/__init__.py": """\
 REGISTRY = {}
 
 
@@ -156,7 +156,7 @@ def register(name):
 
 
 from . import builtin
-''',
+""",
     "plugins/builtin.py": "from . import register\n\n\n@register('double')\ndef double(x):\n    return x * 2\n",
     "plugins/extra.py": "from . import register\n\n\n@register('half')\ndef half(x):\n    return x / 2\n",
     "lazy.py": "def late(x):\n    return x + OFFSET\n\n\nOFFSET = 9\n",
@@ -169,7 +169,7 @@ from . import builtin
 }
 
 CLASSES = {
-    "flows.py": '''\
+    "flows.py": """\
 from shop.pipeline import Pipeline, run_all
 from shop import config
 from headwater.flow import flow, step
@@ -218,9 +218,9 @@ class Config:
 @flow
 def main(x=3):
     return [fit(x), kinds(x), dispatch(x), noisy(x), nested(x)]
-''',
+""",
     "shop/__init__.py": "",
-    "shop/config.py": '''\
+    "shop/config.py": """\
 from dataclasses import dataclass, field
 
 
@@ -236,7 +236,7 @@ class Settings:
 
 SETTINGS = Settings(depth=5)
 OTHER = Settings(depth=50)
-''',
+""",
     "shop/pipeline.py": '''\
 from abc import ABC, abstractmethod
 from functools import lru_cache, partial
@@ -268,7 +268,7 @@ class Pipeline(Mixin):
 def run_all(x):
     return sorted([cls.__name__, cls().run(x)] for cls in Kind.known)
 ''',
-    "shop/base.py": '''\
+    "shop/base.py": """\
 class Kind:
     known = []
 
@@ -282,8 +282,8 @@ class Kind:
 class Mixin:
     def mixed(self, x):
         return x + 0.25
-''',
-    "shop/kinds.py": '''\
+""",
+    "shop/kinds.py": """\
 from .base import Kind
 
 
@@ -294,9 +294,9 @@ class Plus(Kind):
 
 class Same(Kind):
     pass
-''',
+""",
     "shop/numbers.py": "def power(x, n=2):\n    return x ** n\n\n\ndef root(x):\n    return power(x, 0.5)\n",
-    "shop/dispatch.py": '''\
+    "shop/dispatch.py": """\
 from functools import singledispatch
 
 
@@ -319,7 +319,7 @@ try:
     import json5 as reader
 except ImportError:
     reader = None
-''',
+""",
     "shop/alone.py": "def nobody():\n    return 1\n",
 }
 
@@ -374,19 +374,34 @@ EDITS = [
     Edit("comment", F, "helpers.py", "def clip(x):", "def clip(x):  # at most a hundred"),
     Edit("docstring", F, "flows.py", '"""Times two."""', '"""Times two, always."""'),
     Edit("docstring", F, "helpers.py", '"""Helpers."""', '"""Useful things."""'),
-    Edit("formatting", F, "helpers.py", "return clip(x) / FACTOR", "return (\n        clip(x)\n        / FACTOR\n    )"),
+    Edit(
+        "formatting", F, "helpers.py", "return clip(x) / FACTOR", "return (\n        clip(x)\n        / FACTOR\n    )"
+    ),
     Edit("unrelated function", F, "helpers.py", "return SPARE", "return SPARE + 1"),
     Edit("new function", F, "helpers.py", "def base():", "def added():\n    return 3\n\n\ndef base():"),
     Edit("new module", F, "another.py", "", "VALUE = 1\n"),
-    Edit("moved function", F, "helpers.py", "def clip(x):\n    return min(x, 100)\n\n\ndef base():\n    return 40\n",
-         "def base():\n    return 40\n\n\ndef clip(x):\n    return min(x, 100)\n"),
-    Edit("step body", F, "flows.py", "return local(x) + helpers.normalise(x)", "return local(x) - helpers.normalise(x)"),
+    Edit(
+        "moved function",
+        F,
+        "helpers.py",
+        "def clip(x):\n    return min(x, 100)\n\n\ndef base():\n    return 40\n",
+        "def base():\n    return 40\n\n\ndef clip(x):\n    return min(x, 100)\n",
+    ),
+    Edit(
+        "step body", F, "flows.py", "return local(x) + helpers.normalise(x)", "return local(x) - helpers.normalise(x)"
+    ),
     Edit("other library function", F, "features/shapes.py", "math.pi", "math.e"),
     Edit("method", C, "shop/pipeline.py", "return -x", "return -2 * x"),
     Edit("class attribute", C, "shop/pipeline.py", "weights = [1, 2]", "weights = [1, 3]"),
     Edit("mixin method", C, "shop/base.py", "x + 0.25", "x + 0.5"),
     Edit("subclass of a registering base", C, "shop/kinds.py", "return x + 1", "return x + 2"),
-    Edit("new subclass", C, "shop/kinds.py", "class Same(Kind):\n    pass", "class Same(Kind):\n    pass\n\n\nclass Third(Kind):\n    pass"),
+    Edit(
+        "new subclass",
+        C,
+        "shop/kinds.py",
+        "class Same(Kind):\n    pass",
+        "class Same(Kind):\n    pass\n\n\nclass Third(Kind):\n    pass",
+    ),
     Edit("base method", C, "shop/base.py", "return x\n\n", "return x * 9\n\n"),
     Edit("dataclass default", C, "shop/config.py", '("a", "b")', '("a", "b", "c")'),
     Edit("dataclass instance", C, "shop/config.py", "SETTINGS = Settings(depth=5)", "SETTINGS = Settings(depth=6)"),

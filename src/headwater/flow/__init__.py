@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .current import active_run, current_run_id, current_task_id
-    from .explaining import Explanation, ExplainedTask, explain
+    from .explaining import ExplainedTask, Explanation, explain
     from .finding import FlowInfo, list_flows, show_flow
     from .handles import Handle
     from .operations import Task, get_tasks, load_result, run_flow

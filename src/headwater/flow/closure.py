@@ -80,17 +80,13 @@ class Analysis:
         found = list(self._name(module, name, rest_parts, frozenset()))
         if found:
             yield from found
-        elif name in _REFLECTING:
-            yield f"module:{module}"
-        elif name not in _BUILTINS and "__getattr__" in self.facts(module).bindings:
+        elif name in _REFLECTING or (name not in _BUILTINS and "__getattr__" in self.facts(module).bindings):
             yield f"module:{module}"
 
     def _whole(self, module: str) -> Iterator[str]:
         yield f"module:{module}" if self.tree.has(module) else f"outside:{module.partition('.')[0]}"
 
-    def _name(
-        self, module: str, name: str, rest: list[str], seen: frozenset[tuple[str, str]]
-    ) -> Iterator[Place | str]:
+    def _name(self, module: str, name: str, rest: list[str], seen: frozenset[tuple[str, str]]) -> Iterator[Place | str]:
         if (module, name) in seen:
             return
         seen = seen | {(module, name)}

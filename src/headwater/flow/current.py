@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 RUN = "HEADWATER_RUN"
 TASK = "HEADWATER_TASK"
 _runs: dict[tuple[int, str], ActiveRun] = {}
-_projects: dict[tuple[int, str], Project] = {}
 
 
 def current_run_id() -> str | None:
@@ -27,12 +26,9 @@ def current_task_id() -> str | None:
 
 def project_here() -> Project:
     """Return the project of the run that this code runs in, opened once per process."""
-    from headwater.project import open_project
+    from headwater.project import current_project
 
-    key = (os.getpid(), os.environ.get("HEADWATER_PROJECT", ""))
-    if key not in _projects:
-        _projects[key] = open_project(key[1] or None)
-    return _projects[key]
+    return current_project()
 
 
 def active_run() -> ActiveRun | None:
@@ -51,9 +47,13 @@ def active_run() -> ActiveRun | None:
     return _runs[key]
 
 
-def finish() -> None:
-    """Send what this process's steps logged, and let go of the project; what a worker does after a task."""
+def finish() -> bool:
+    """Send what this process's steps logged, and let go of the project; tell whether anything was logged."""
+    logged = False
+    from headwater.project.current import close_current
+
     for key in [key for key in _runs if key[0] == os.getpid()]:
         _runs.pop(key).close()
-    for place in [place for place in _projects if place[0] == os.getpid()]:
-        _projects.pop(place).close()
+        logged = True
+    close_current()
+    return logged

@@ -76,6 +76,7 @@ class Engine:
         self._calls: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._stopped = False
+        self.logged = False
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -405,6 +406,10 @@ class Engine:
     def finish(self, status: str, error: str, traceback: str) -> None:
         """End the workers and record how the run ended, with all that is not recorded yet."""
         self.scheduler.stop()
+        if self.logged:
+            from headwater.track.metrics import fold_metrics
+
+            fold_metrics(self.project, [self.run_id])
         with self.lock:
             self._stopped = True
             self.recorder.end(status, error, traceback)
@@ -426,6 +431,7 @@ class Engine:
             task.warnings += warnings
             parts = tuple(msgspec.convert(part, Part) for part in answer["parts"])
             self.hold(answer["contents"])
+            self.logged = self.logged or bool(answer.get("logged"))
             reads = tuple(msgspec.convert(read, ReadItem) for read in answer["reads"])
             task.result = Result(
                 id=new_id(self.project.clock()),

@@ -26,7 +26,8 @@ class ExplainedTask(msgspec.Struct, frozen=True, kw_only=True):
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What a flow would do, in the order of its calls. ``stopped_at`` names the step whose value the flow's own
-    function needs to go on, where that is not known; what comes after it is not listed."""
+    function needs to go on, where that is not known; what comes after it is not listed.
+    """
 
     flow: str
     tasks: tuple[ExplainedTask, ...]

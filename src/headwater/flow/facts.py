@@ -140,9 +140,7 @@ class _Reader:
 
     def facts(self) -> Facts:
         used = {chain.partition(".")[0] for statement in self.statements for chain in statement.mentions}
-        unused = [
-            each.module for name, found in self.imports.items() if name not in used for each in found
-        ]
+        unused = [each.module for name, found in self.imports.items() if name not in used for each in found]
         together = digest("".join(statement.digest for statement in self.statements).encode())
         return Facts(
             self.module, self.statements, self.bindings, self.imports, self.stars, self.eager, sorted(set(unused)),
@@ -186,7 +184,11 @@ class _Reader:
             mentions.visit(part)
             mentions.found.update(mentions.stored)
         outer = isinstance(node, ast.Expr) or any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts)
-        return mentions.found, mentions.stored, bool(parts) and outer and not isinstance(node, ast.FunctionDef | ast.ClassDef)
+        return (
+            mentions.found,
+            mentions.stored,
+            bool(parts) and outer and not isinstance(node, ast.FunctionDef | ast.ClassDef),
+        )
 
 
 def absolute(package: str, module: str | None, level: int) -> str:

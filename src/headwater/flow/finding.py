@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,24 +61,33 @@ class Found:
         Raises:
             InvalidInputError: it is not a name at the top level of a module of the project.
         """
-        live = sys.modules.get(step.function.__module__)
-        path = step.function.__code__.co_filename
-        module = self.tree.module_at(Path(path))
         qualname = step.__qualname__
-        if module is not None and live is not None and "<locals>" not in qualname and "." not in qualname:
-            if getattr(live, qualname, None) is step:
-                return f"{module}:{qualname}"
-        for place in [live, sys.modules.get(self.flow.function.__module__)]:
-            for name, value in list(vars(place).items()) if place is not None else ():
-                home = self.tree.module_at(Path(str(getattr(place, "__file__", "") or "/")))
-                if value is step and home is not None:
+        for namespace in self._namespaces(step):
+            home = self.tree.module_at(Path(str(namespace.get("__file__") or "/")))
+            if home is None:
+                continue
+            if namespace.get(qualname) is step:
+                return f"{home}:{qualname}"
+            for name, value in list(namespace.items()):
+                if value is step:
                     return f"{home}:{name}"
+        path = step.function.__code__.co_filename
         raise InvalidInputError(
             f"the step '{qualname}' ({path}:{step.function.__code__.co_firstlineno}) cannot be run in a process of its "
             f"own: it has to be a name at the top level of a Python file below {self.tree.root}. Move it there; what it "
             "needs from around it, pass as arguments.",
             step=qualname,
         )
+
+    def _namespaces(self, step: Step[Any, Any]) -> Iterator[dict[str, Any]]:
+        """Yield where a step may have its name: its own module first. Not by ``sys.modules`` where that can be
+        helped: another run in this process may have replaced what is there.
+        """
+        yield step.function.__globals__
+        yield self.flow.function.__globals__
+        module = sys.modules.get(step.function.__module__)
+        if module is not None:
+            yield vars(module)
 
 
 def find_flow(project: Project, flow: str | Flow[Any, Any], root: Path) -> Found:
@@ -92,10 +102,11 @@ def find_flow(project: Project, flow: str | Flow[Any, Any], root: Path) -> Found
         return _of_object(flow, tree)
     module, attribute = _locate(project, flow, tree)
     with _importing:
-        from .importer import install
+        from .importer import install, is_installed
         from .worker import users_traceback
 
-        finder = install(tree)
+        if not is_installed(tree):
+            install(tree)
         try:
             __import__(module)
         except BaseException as error:
@@ -104,9 +115,6 @@ def find_flow(project: Project, flow: str | Flow[Any, Any], root: Path) -> Found
             raise UserCodeError(
                 f"{module} cannot be imported: {type(error).__name__}: {error}", users_traceback(error)
             ) from error
-        finally:
-            # Lazy imports inside of the flow's function still find the snapshot through the finder.
-            finder.tree = tree
         found = getattr(sys.modules[module], attribute, None)
     if not isinstance(found, Flow):
         raise NotFoundError(f"'{attribute}' in {module} is not a flow: mark it with @flow.", flow=flow)
@@ -130,9 +138,7 @@ def _locate(project: Project, ref: str, tree: Tree) -> tuple[str, str]:
     module, colon, name = ref.partition(":")
     for info in infos:
         home, _, function = info.ref.partition(":")
-        if (colon and home == module and name in (function, info.name)) or (
-            not colon and ref in (function, info.name)
-        ):
+        if (colon and home == module and name in (function, info.name)) or (not colon and ref in (function, info.name)):
             return home, function
     known = ", ".join(info.ref for info in infos) or "none"
     raise NotFoundError(

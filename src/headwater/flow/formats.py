@@ -223,7 +223,9 @@ def classes_in(form: Format, data: bytes) -> tuple[str, ...]:
 
 
 BUILT_IN: tuple[Format, ...] = (
-    Format(name="bytes", takes=lambda value: type(value) is bytes, save=lambda value: bytes(value), load=lambda data: data),
+    Format(
+        name="bytes", takes=lambda value: type(value) is bytes, save=lambda value: bytes(value), load=lambda data: data
+    ),
     Format(name="bytearray", takes=lambda value: type(value) is bytearray, save=lambda v: bytes(v), load=bytearray),
     Format(name="npy", takes=_is_array, save=_save_npy, load=_load_npy),
     Format(name="npy-scalar", takes=_is_scalar, save=lambda value: _save_npy(value.reshape(())), load=_load_scalar),

@@ -79,6 +79,14 @@ def install(tree: Tree) -> SnapshotFinder:
     return finder
 
 
+def is_installed(tree: Tree) -> bool:
+    """Tell whether this process imports from exactly this tree already."""
+    return any(
+        isinstance(each, SnapshotFinder) and each.tree.root == tree.root and each.tree.digest == tree.digest
+        for each in sys.meta_path
+    )
+
+
 def remove() -> None:
     """Undo ``install``: forget the finder and the modules that it loaded."""
     for finder in [each for each in sys.meta_path if isinstance(each, SnapshotFinder)]:

@@ -39,9 +39,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-def find(
-    tx: Tx, objects: ObjectStore, now: Now, key: str, slot: str, ingredients: Ingredients, call: Call
-) -> Answer:
+def find(tx: Tx, objects: ObjectStore, now: Now, key: str, slot: str, ingredients: Ingredients, call: Call) -> Answer:
     """Return the newest result of a key whose reads all hold and whose bytes are there, or say why there is none."""
     reason = ""
     rows = tx.all(
@@ -60,7 +58,9 @@ def find(
         elif absent := objects.missing([part.stored or part.digest for part in result.parts]):
             reason = reason or f"the remembered result's bytes are gone ({absent[0][:12]}…)"
         else:
-            return Answer(result=result, why=f"remembered from {_when(result.created_at)}: nothing it depends on changed")
+            return Answer(
+                result=result, why=f"remembered from {_when(result.created_at)}: nothing it depends on changed"
+            )
     return Answer(result=None, why=f"ran again: {reason}" if reason else _why_none(tx, slot, ingredients, call))
 
 

@@ -191,9 +191,7 @@ def _stored(body: list[ast.stmt]) -> Iterator[str]:
             yield node.id
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            yield node.name
-        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+        elif (isinstance(node, ast.ExceptHandler) and node.name) or (isinstance(node, ast.MatchAs | ast.MatchStar) and node.name):
             yield node.name
         elif isinstance(node, ast.MatchMapping) and node.rest:
             yield node.rest

@@ -297,7 +297,9 @@ def environment(root: Path, project: str) -> dict[str, str]:
     """Return the environment of a run's workers: this process's, with what makes imports and hashes the same."""
     package = str(Path(__file__).resolve().parents[2])
     path = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
-    extra = [each for each in sys.path if each and each not in path and not each.startswith((sys.prefix, sys.base_prefix))]
+    extra = [
+        each for each in sys.path if each and each not in path and not each.startswith((sys.prefix, sys.base_prefix))
+    ]
     return {
         # One thread of native code in each worker: two workers of two threads on two CPUs spin against each other
         # (a fit of 2 s took 30), and sums in parallel differ in their last bits. What the user set goes first.

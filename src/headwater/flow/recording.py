@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .tasks import TaskState
 
+_LATE_S = 0.5
+
 
 class Recorder:
     """Gathers a run's facts and lines. Its flush is called by the scheduler's thread and at the end."""
@@ -33,10 +36,11 @@ class Recorder:
         self._ended: list[TaskState] = []
         self._broken: list[str] = []
         self._lines: list[LogLine] = []
+        self._written = 0.0
 
     def task_ended(self, task: TaskState) -> None:
-        """Note that a task's row is to be written."""
-        if not self.engine.dry:
+        """Note that a task's row is to be written; that of a task that ran was written with its result."""
+        if not self.engine.dry and task.outcome != "ran":
             with self._lock:
                 self._ended.append(task)
 
@@ -71,7 +75,8 @@ class Recorder:
         """Write everything gathered: bytes, then facts, then lines; tasks whose results are durable succeed."""
         with self._lock:
             made = self._made
-            if made or self._broken:
+            late = self._ended and time.monotonic() - self._written > _LATE_S
+            if made or self._broken or late:
                 self._put_bytes(made)
                 self._write(end=None)
             lines, self._lines = self._lines, []
@@ -124,7 +129,9 @@ class Recorder:
                 assert task.call is not None and task.ingredients is not None
                 inputs = [each.result.id for each in task.dependencies if each.result is not None]
                 record(tx, result, slot=task.slot, ingredients=task.ingredients, call=task.call, inputs=inputs)
-            for task in ended:
+            for task, _, _ in made:
+                task.outcome, task.ended_at = "ran", tx.now
+            for task in [*ended, *(task for task, _, _ in made)]:
                 self._write_task(tx, task)
             if end is not None:
                 for read in {(read.name, read.version) for read in engine.reads}:
@@ -132,6 +139,7 @@ class Recorder:
                 finish_run(tx, engine.run_id, *end)
                 tx.announce("flow", f"run:{engine.run_id}")
         self.begun = True
+        self._written = time.monotonic()
         self._made, self._ended, self._broken = [], [], []
 
     def _write_task(self, tx: Any, task: TaskState) -> None:

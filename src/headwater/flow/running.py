@@ -211,4 +211,3 @@ def check_arguments(flow: Flow[Any, Any], arguments: dict[str, Any]) -> None:
             f"flow '{flow.name}' cannot be called so: {error}. It takes {', '.join(names) or 'no arguments'}.",
             flow=flow.name,
         ) from error
-

@@ -257,7 +257,9 @@ def _meant(key: str, value: Any, leaf: Callable[[int], Any], nested: Callable[[l
 
         return DataRef(f"{value[0]}@{value[1]}")
     if key in ("$tuple", "$set", "$frozenset"):
-        return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[key](_filled(each, leaf, nested) for each in value)
+        return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[key](
+            _filled(each, leaf, nested) for each in value
+        )
     if key == "$dict":
         return {_filled(name, leaf, nested): _filled(each, leaf, nested) for name, each in value}
     if key == "$int":

@@ -148,7 +148,9 @@ def flow(function: Callable[..., Any] | None = None, /, *, name: str | None = No
 def _options(options: dict[str, Any]) -> Options:
     unknown = set(options) - set(Options.__struct_fields__)
     if unknown:
-        raise TypeError(f"a step has no option {', '.join(sorted(unknown))}; it has {', '.join(Options.__struct_fields__)}")
+        raise TypeError(
+            f"a step has no option {', '.join(sorted(unknown))}; it has {', '.join(Options.__struct_fields__)}"
+        )
     for name in ("env", "files"):
         given = options.get(name, ())
         if isinstance(given, str):

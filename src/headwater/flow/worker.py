@@ -203,9 +203,9 @@ class Worker:
         with _hearing(refs):
             result = step.function(*args, **kwargs)
         self.watch.on = False
-        if current := sys.modules.get("headwater.flow.current"):
-            current.finish()
-        return self._answer(result, step, refs, request)
+        current = sys.modules.get("headwater.flow.current")
+        logged = current is not None and current.finish()
+        return {**self._answer(result, step, refs, request), "logged": logged}
 
     def _answer(self, result: Any, step: Any, refs: list[ReadItem], request: dict[str, Any]) -> dict[str, Any]:
         from .handles import Handle
@@ -215,9 +215,7 @@ class Worker:
         saved = save(result, f"the result of step '{request['name']}'", step.options.save)
         static = set(request["modules"])
         modules = [
-            ReadItem("module", name, self.tree.files[name].digest)
-            for name in loaded(self.tree)
-            if name not in static
+            ReadItem("module", name, self.tree.files[name].digest) for name in loaded(self.tree) if name not in static
         ]
         small, files = {}, {}
         for digest, data in saved.contents.items():
@@ -303,9 +301,9 @@ def _warm_up() -> None:
     """Import what each child would import again."""
     import gc
 
-    from . import formats, handles, steps  # noqa: F401  # for their effect on what a fork starts with
-
     import headwater.lake.reading  # noqa: F401
+
+    from . import formats, handles, steps  # noqa: F401  # for their effect on what a fork starts with
 
     gc.freeze()
 

@@ -5,8 +5,18 @@ own administrator; one opened by URL sends them to a server, which checks who is
 """
 
 from .base import Actor, Project
+from .current import current_project
 from .local import LocalProject, create_project
 from .opening import find_root, open_project
 from .settings import Settings
 
-__all__ = ["Actor", "LocalProject", "Project", "Settings", "create_project", "find_root", "open_project"]
+__all__ = [
+    "Actor",
+    "LocalProject",
+    "Project",
+    "Settings",
+    "create_project",
+    "current_project",
+    "find_root",
+    "open_project",
+]

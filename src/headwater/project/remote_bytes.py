@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -99,17 +100,15 @@ class RemoteObjects:
         return target
 
     def materialise(self, digest: str, target: Path, *, mode: Literal["copy", "link"] = "link") -> None:
-        import shutil
-
         source = self.cached_path(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if mode == "link":
-            try:
-                os.link(source, target)
-                return
-            except OSError:  # another file system: a copy serves
-                pass
-        shutil.copyfile(source, target)
+        # Under a name of its own and then moved: what was there may itself be a link into the cache.
+        fresh = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}"
+        try:
+            _place(source, fresh, link=mode == "link")
+            os.replace(fresh, target)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -185,6 +184,17 @@ class RemoteEvents:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _place(source: Path, target: Path, *, link: bool) -> None:
+    """Give a file a second name, or a copy where it may be written to or lies on another file system."""
+    if link:
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass
+    shutil.copyfile(source, target)
 
 
 def _verify(expected: str, found: str) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater import lake
-from headwater.project import Project
-
-from .current import current_project
+from headwater.project import Project, current_project
 
 if TYPE_CHECKING:
     from headwater.check import Publication

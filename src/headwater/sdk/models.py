@@ -6,9 +6,7 @@ from typing import Any
 
 from headwater.evaluate import register_model as register_estimator
 from headwater.model import Loaded, ModelVersion, load
-from headwater.project import Project
-
-from .current import current_project
+from headwater.project import Project, current_project
 
 
 def register_model(

@@ -6,6 +6,13 @@ events; of each series the ledger keeps a summary that is derived from the event
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any
+
+from headwater.project import Project, current_project
+
 from .artefacts import add_artefact, list_artefacts
 from .capture import capture_environment
 from .comparing import compare_runs
@@ -50,6 +57,7 @@ __all__ = [
     "fold_metrics",
     "get_run",
     "heartbeat",
+    "here",
     "list_artefacts",
     "list_runs",
     "log_lines",
@@ -63,3 +71,20 @@ __all__ = [
     "start_run",
     "track",
 ]
+
+
+def here(
+    name: str, params: dict[str, Any] | None = None, *, project: Project | None = None, **options: Any
+) -> AbstractContextManager[ActiveRun]:
+    """Return a block that is a run of the current project: ``with hw.track("fit", {"depth": 8}) as run: ...``."""
+    return track(project or current_project(), name, params, **options)
+
+
+class _CallableModule(ModuleType):
+    """This package under the name ``hw.track``, which is also the function: importing a package binds its name."""
+
+    def __call__(self, name: str, params: dict[str, Any] | None = None, **options: Any) -> Any:
+        return here(name, params, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

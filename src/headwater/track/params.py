@@ -41,7 +41,8 @@ def check_key(key: str) -> str:
     """Return a key that can be kept, or raise InvalidInputError."""
     if not key or len(key) > LONGEST_KEY or not key.isprintable():
         raise InvalidInputError(
-            f"'{key[:80]}' cannot name a parameter, metric or tag: use 1 to {LONGEST_KEY} printable characters.", key=key
+            f"'{key[:80]}' cannot name a parameter, metric or tag: use 1 to {LONGEST_KEY} printable characters.",
+            key=key,
         )
     return key
 

@@ -56,7 +56,13 @@ class ActiveRun:
         return f"run:{self.id}"
 
     def log(
-        self, values: Mapping[str, float] | None = None, /, *, step: int | None = None, at: int | None = None, **more: float
+        self,
+        values: Mapping[str, float] | None = None,
+        /,
+        *,
+        step: int | None = None,
+        at: int | None = None,
+        **more: float,
     ) -> None:
         """Add one point to each named series. Without ``step`` the next whole number is used.
 
@@ -97,7 +103,9 @@ class ActiveRun:
         with self._lock:
             self._lines.append(LogLine(task="", level=level, occurred_at=self.project.clock(), text=text))
 
-    def artefact(self, content: bytes | str | os.PathLike[str], name: str | None = None, *, media: str = "") -> Artefact:
+    def artefact(
+        self, content: bytes | str | os.PathLike[str], name: str | None = None, *, media: str = ""
+    ) -> Artefact:
         """Keep bytes, or the file at a path, as an artefact of the run."""
         if isinstance(content, bytes):
             if name is None:

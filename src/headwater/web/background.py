@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headwater.project import LocalProject
 
 if TYPE_CHECKING:
-    from headwater.jobs import Worker
+    from headwater.jobs import Scheduler, Worker
 
 log = logging.getLogger("headwater.server")
 TICK_S = 0.5
@@ -25,24 +25,27 @@ class Background:
         self.workers = workers
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._scheduler: Scheduler | None = None
 
     def start(self) -> None:
         """Start the scheduler, the notifier, the sealer and the workers."""
         from headwater.jobs import Scheduler, Worker
         from headwater.notify import deliver_pending
 
-        scheduler = Scheduler(self.project)
-        self._every(TICK_S, scheduler.tick, "scheduler")
+        self._scheduler = Scheduler(self.project)
+        self._every(TICK_S, self._scheduler.tick, "scheduler")
         self._every(TICK_S, lambda: deliver_pending(self.project), "notifier")
         self._every(SEAL_EVERY_S, self.project.events.seal, "sealer")
         for number in range(self.workers):
             self._every(TICK_S, self._runner(Worker(self.project)), f"worker-{number}")
 
     def stop(self) -> None:
-        """Ask every thread to end and wait for the round it is in, up to ten seconds."""
+        """Ask every thread to end, wait for the round it is in up to ten seconds, and let another server lead."""
         self._stop.set()
         for thread in self._threads:
             thread.join(10)
+        if self._scheduler is not None:
+            self._scheduler.resign()
 
     def _runner(self, worker: Worker) -> Callable[[], None]:
         """Return what runs jobs one after the other until none waits."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from headwater.project import Project, find_root, open_project
+from .base import Project
+from .opening import find_root, open_project
 
 _open: dict[str, Project] = {}
 
@@ -21,3 +22,9 @@ def current_project() -> Project:
     if key not in _open:
         _open[key] = open_project(place)
     return _open[key]
+
+
+def close_current() -> None:
+    """Close the projects that this process opened so, durably; the next use opens them again."""
+    for key in [key for key in _open if key.startswith(f"{os.getpid()}:")]:
+        _open.pop(key).close()
