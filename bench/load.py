@@ -43,7 +43,7 @@ def drive(load: Load, connections: int, seconds: int, folder: Path) -> Driven:
         "    latency:percentile(99), e.status + e.connect + e.read + e.write + e.timeout))\n"
         "end\n"
     )
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, load.url]
+    command: list[str | Path] = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, load.url]
     done = run(command, folder, limit_s=seconds + 60)
     said = [line.split()[1:] for line in done.output.splitlines() if line.startswith("SAID")]
     if not said:

@@ -31,9 +31,9 @@ def page(results: Sequence[Result], about: dict[str, Any]) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Headwater beside its peers</title><style>{_STYLE}</style>"
         f'<h1>Headwater beside its peers</h1><p class="about">{facts}</p>'
-        "<p>Medians over rounds; in each round everybody does the same work, one after the other. The range is the least"
-        " and the greatest round: where ranges overlap, there is no difference to speak of. “Ours ÷ this” is the median"
-        f" of the ratio within a round.</p>{body}</html>\n"
+        "<p>Medians over rounds; in each round everybody does the same work, one after the other. The range is the"
+        " least and the greatest round: where ranges overlap, there is no difference to speak of. “Ours ÷ this” is the"
+        f" median of the ratio within a round.</p>{body}</html>\n"
     )
 
 
@@ -45,8 +45,9 @@ def _section(result: Result) -> str:
     rows = "".join(_row(line, quantity.cpu_unit, low, high) for line in result.lines)
     return (
         f"<h2>{escape(quantity.name)} <small>{escape(quantity.unit)}, {better}</small></h2>"
-        '<div class="scroll"><table><thead><tr><th>who<th>what<th class="n">median<th class="n">range<th>on a log scale'
-        f'<th class="n">rounds<th class="n">CPU<th class="n">ours ÷ this<th>goal</thead><tbody>{rows}</tbody></table></div>'
+        '<div class="scroll"><table><thead><tr><th>who<th>what<th class="n">median<th class="n">range<th>on a log'
+        ' scale<th class="n">rounds<th class="n">CPU<th class="n">ours ÷ this<th>goal</thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 

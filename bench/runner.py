@@ -51,7 +51,7 @@ def run_comparison(comparison: Comparison, rounds: int, place: Path, say: Say = 
             if number >= 0:
                 for name, sample in samples.items():
                     one.samples.setdefault(name, []).append(sample)
-        say(f"{comparison.name}: round {number + 1} of {counted}")
+        say(f"{comparison.name}: " + (f"round {number + 1} of {counted}" if number >= 0 else "warmed up"))
     return [_result(comparison, quantity, kept) for quantity in comparison.quantities]
 
 

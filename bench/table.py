@@ -17,31 +17,21 @@ def table(results: Sequence[Result]) -> str:
     for result in results:
         quantity = result.quantity
         head = f"{quantity.name} ({quantity.unit}; {'less' if quantity.better == 'lower' else 'more'} is better)"
-        rows = [_row(line, quantity.cpu_unit) for line in result.lines]
         width = max(len(line.name) for line in result.lines)
-        blocks.append(
-            "\n".join([head, *(f"  {line.role:5} {line.name:{width}}  {row}" for line, row in rows_of(result, rows))])
-        )
+        rows = [f"  {line.role:5} {line.name:{width}}  {_row(line, quantity.cpu_unit)}" for line in result.lines]
+        blocks.append("\n".join([head, *rows]))
     return "\n\n".join(blocks)
-
-
-def rows_of(result: Result, rows: Sequence[str]) -> list[tuple[Line, str]]:
-    """Return each line with its text."""
-    return list(zip(result.lines, rows, strict=True))
 
 
 def _row(line: Line, cpu_unit: str) -> str:
     if line.failed:
         return f"FAILED: {line.failed}" + (f"   {line.goal}" if line.goal else "")
     assert line.median is not None and line.least is not None and line.greatest is not None
-    parts = [
-        f"{number(line.median):>9}",
-        f"[{number(line.least)} – {number(line.greatest)}]".ljust(21),
-        f"n={line.rounds}",
-    ]
-    parts.append(f"cpu {number(line.cpu)} {cpu_unit}".ljust(19) if line.cpu is not None else " " * 19)
-    parts.append(f"ours/this {number(line.ratio)}" if line.ratio is not None else "")
-    return "  ".join([*parts, line.goal]).rstrip()
+    spread = f"[{number(line.least)} – {number(line.greatest)}]"
+    parts = [f"{number(line.median):>9}", spread.ljust(21), f"n={line.rounds}"]
+    parts.append(f"cpu {number(line.cpu)} {cpu_unit}".ljust(23) if line.cpu is not None else " " * 23)
+    parts.append(line.goal if line.ratio is None else f"ours/this {number(line.ratio)}")
+    return "  ".join(parts).rstrip()
 
 
 def as_json(results: Sequence[Result], about: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ def test_two_operations_cannot_have_one_name() -> None:
         """Return one."""
         return 1
 
-    with pytest.raises(RuntimeError, match="test.twice"):
+    with pytest.raises(RuntimeError, match=r"test\.twice"):
 
         @operation("test.twice", needs="test:read")
         def two(project: Project) -> int:

@@ -60,7 +60,16 @@ def _ours(folder: Path) -> dict[str, Sample]:
     run([PYTHON, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "wheel"], _copy(folder))
     wheel = next((folder / "wheel").glob("*.whl"))
     run([uv, "venv", "-q", "--python", PYTHON, venv], folder)
-    install = [uv, "pip", "install", "-q", "--compile-bytecode", "--python", venv / "bin/python", "--no-deps"]
+    install: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "-q",
+        "--compile-bytecode",
+        "--python",
+        venv / "bin/python",
+        "--no-deps",
+    ]
     run([*install, "--require-hashes", "-r", lock], folder)
     run([*install, wheel], folder)
     run([venv / "bin/hw", "init", "tried"], folder)  # what is measured also works

@@ -4,8 +4,8 @@ import json
 import sys
 import time
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow import MlflowClient  # type: ignore[import-not-found]  # it is only in its own environment
+from mlflow.entities import Metric  # type: ignore[import-not-found]
 
 url, calls, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 client = MlflowClient(url)

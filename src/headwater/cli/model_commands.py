@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -168,7 +169,7 @@ def predict(context: Context, ref: str, rows: Path) -> None:
     from headwater.errors import InvalidInputError
     from headwater.model import load as load_model
 
-    text = click.get_binary_stream("stdin").read() if str(rows) == "-" else rows.read_bytes()
+    text = sys.stdin.buffer.read() if rows == Path("-") else rows.read_bytes()
     try:
         given = msgspec.json.decode(text, type=list[dict[str, object]])
     except msgspec.DecodeError as error:

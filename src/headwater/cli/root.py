@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("trace_commands:replay", "Execute predictions again and compare bytes; bundles."),
     "sql": ("trace_commands:sql", "Query events and datasets with SQL."),
     "verify": ("trace_commands:verify", "Check every digest, the chain and every reference."),
+    "head": ("trace_commands:head", "The head of the governance chain, to keep elsewhere."),
     "people": ("access_commands:people", "Accounts and roles."),
     "token": ("access_commands:token", "Tokens for programs and teammates."),
     "audit": ("access_commands:audit", "Who did what, and when."),

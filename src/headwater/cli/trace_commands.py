@@ -143,6 +143,17 @@ def sql(context: Context, query: str, limit: int) -> None:
 
 
 @click.command()
+@pass_context
+def head(context: Context) -> None:
+    """Print the head of the governance chain as SEQ:HASH. Keep it elsewhere, and give it to 'hw verify --head'."""
+    from headwater.trace import export_head
+
+    with context.open() as project:
+        found = export_head(project)
+    context.show(found, lambda: f"{found.seq}:{found.hash}")
+
+
+@click.command()
 @click.option("--head", help="SEQ:HASH of the chain, kept elsewhere, that must still hold.")
 @pass_context
 def verify(context: Context, head: str | None) -> int:

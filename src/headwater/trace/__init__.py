@@ -6,6 +6,7 @@ somebody else do so without the project, ``verify`` checks digests, the chain an
 
 from .bundle import replay_bundle
 from .exporting import export_bundle
+from .heads import export_head
 from .replaying import replay, sample_predictions
 from .values import Bundle, Difference, Graph, Link, Node, NotKept, ReplayReport
 from .verifying import verify
@@ -20,6 +21,7 @@ __all__ = [
     "NotKept",
     "ReplayReport",
     "export_bundle",
+    "export_head",
     "replay",
     "replay_bundle",
     "sample_predictions",
