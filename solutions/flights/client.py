@@ -12,7 +12,7 @@ import http.client
 import json
 import time
 import urllib.parse
-from collections import Counter
+from collections import Counter, deque
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ FEATURES = ["hour", "origin", "temp", "dewp", "humid", "wind_speed", "precip", "
 KNOWN = [name for name in FEATURES if name != "pressure"]  # what the contract does not let be null
 DAY_US = 86_400_000_000
 LATE_MINUTES = 15
+REPORT = 50  # outcomes are reported so many at a time
 
 
 def sample(path: str, rows: int) -> pd.DataFrame:
@@ -49,21 +50,19 @@ class Client:
 def send_month(client: Client, flights: pd.DataFrame) -> dict:
     """Send each flight as it comes up; report an outcome once the flights' own clock is a day further."""
     versions: Counter[str] = Counter()
-    waiting: list[tuple[int, str, bool]] = []
+    waiting: deque[tuple[int, str, bool]] = deque()
     started = time.perf_counter()
     reported = 0
     for row in flights.to_dict("records"):
         at = int(row["scheduled_at"].value // 1000)
-        due = [each for each in waiting if each[0] + DAY_US <= at]
-        if len(due) >= 50:
-            reported += report(client, due)
-            waiting = waiting[len(due) :]
+        if len(waiting) > REPORT and waiting[REPORT][0] + DAY_US <= at:
+            reported += report(client, [waiting.popleft() for _ in range(REPORT)])
         inputs = {name: None if row[name] != row[name] else row[name] for name in FEATURES}
         answer = client.post("/v1/models/delay/predict", {"inputs": [inputs], "occurred_at": at})
         versions[answer["version"]] += 1
         waiting.append((at, answer["predictions"][0]["id"], row["dep_delay"] > LATE_MINUTES))
     seconds = time.perf_counter() - started
-    reported += report(client, waiting)
+    reported += report(client, list(waiting))
     return {"answered": len(flights), "outcomes": reported, "versions": dict(versions), "seconds": round(seconds, 2)}
 
 

@@ -18,6 +18,7 @@ from story import Story
 from headwater.monitor import Alarm
 
 HERE = Path(__file__).parent
+FEW = 200  # rows: fewer say nothing about a model
 CODE = ("headwater.toml", "checks.py", "features.py", "flows.py")
 
 
@@ -116,8 +117,8 @@ def months(story: Story, rows: int) -> None:
             say(f"  ALARM {alarm.title}")
         for window in report.windows:
             auc = window.body.get("metrics", {}).get("auc")
-            if window.kind == "performance" and auc:
-                say(f"  measured AUC {auc['value']:.3f} once outcomes had arrived")
+            if window.kind == "performance" and auc and window.rows >= FEW:
+                say(f"  measured AUC {auc['value']:.3f} of v{window.number} once {window.rows:,} outcomes had arrived")
         if report.alarms:
             retraining(story, report.alarms[0])
 
