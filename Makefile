@@ -60,8 +60,8 @@ test-long: setup ## run the tests marked long
 
 .PHONY: check
 check: setup ## lint, format, types and floors, as CI does
-	@.venv/bin/ruff format --check -q . || { echo "not formatted: run 'make fix'" >&2; exit 1; }
-	@.venv/bin/ruff check -q .
+	@.venv/bin/ruff format --check -q --output-format concise . || { echo "not formatted: run 'make fix'" >&2; exit 1; }
+	@.venv/bin/ruff check -q --output-format concise .
 	@.venv/bin/mypy --no-error-summary
 	@$(PY) -m pytest -q --no-header tests/test_layout.py
 

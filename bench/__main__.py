@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import signal
@@ -17,7 +18,7 @@ from .measures import MEASURES
 from .page import page
 from .peers import Peers
 from .runner import Result, run_comparison
-from .setting import Setting
+from .setting import ROOT, Setting
 from .table import as_json, table
 from .values import MeasureError
 
@@ -30,6 +31,8 @@ def main() -> int:
     # A stopped run unwinds like any other, so that the servers it started stop with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     about = {**machine(), "rounds": asked.rounds, "load before": load()}
+    # The peers were compiled when they were installed; an editable install of ours compiles at its first start.
+    compileall.compile_dir(ROOT / "src" / "headwater", quiet=2)
     results: list[Result] = []
     broken = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.work, ignore_cleanup_errors=True) as work:

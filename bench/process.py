@@ -33,8 +33,16 @@ _QUIET = {
 
 
 def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment that every contender gets: a home of its own, and no telemetry."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADWATER_")}
+    """Return the environment that every contender gets: a home of its own, and no telemetry.
+
+    Python keeps compiled modules, as it does for everybody; PYTHONDONTWRITEBYTECODE would make each start compile
+    all it imports, which hits whoever was not compiled when installed.
+    """
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("HEADWATER_") and key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+    }
     return {**kept, **_QUIET, "HOME": str(home), **(more or {})}
 
 

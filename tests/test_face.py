@@ -10,7 +10,9 @@ import pytest
 NAMES = "from headwater.sdk import NAMES; assert all(callable(getattr(hw, name)) for name in NAMES), NAMES"
 
 
-@pytest.mark.parametrize("first", ["", "headwater.flow", "headwater.track", "headwater.check", "headwater.api.operations"])
+@pytest.mark.parametrize(
+    "first", ["", "headwater.flow", "headwater.track", "headwater.check", "headwater.api.operations"]
+)
 def test_every_name_can_be_called_whatever_was_imported_first(first: str) -> None:
     program = f"import {first or 'sys'}\nimport headwater as hw\n{NAMES}"
 

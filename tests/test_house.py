@@ -1,13 +1,11 @@
 """What the files in git say of where packages come from: names and digests, never an address."""
 
 import re
-import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.tracked import ROOT, tracked_files
 
 # Written apart, so that this file does not hold what it looks for.
 REGISTRIES = [
@@ -21,20 +19,9 @@ INDEX_OPTIONS = ["--index" + "-url", "--extra-index" + "-url", "--find" + "-link
 
 
 def tracked_texts() -> dict[str, str]:
-    """Return the text of each file that git tracks or would add; what is not text is left out."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    texts = {}
-    for name in filter(None, listed.stdout.split("\0")):
-        path = ROOT / name
-        if path.is_file() and b"\0" not in (content := path.read_bytes()):
-            texts[name] = content.decode("utf-8", errors="replace")
-    return texts
+    """Return the text of each file in git; what is not text is left out."""
+    contents = {str(path.relative_to(ROOT)): path.read_bytes() for path in tracked_files()}
+    return {name: content.decode(errors="replace") for name, content in contents.items() if b"\0" not in content}
 
 
 def lock_entries(text: str) -> dict[str, list[str]]:

@@ -1,14 +1,14 @@
 """The floors of the house, and the few rules about a file that a machine can read."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.floors import violations
+from tests.tracked import ROOT, tracked_files
 
-ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "src"
 
 
@@ -126,10 +126,10 @@ def test_a_package_may_offer_what_its_modules_hold(tmp_path: Path) -> None:
     assert violations(tmp_path) == []
 
 
-def bad_files(root: Path) -> list[str]:
+def bad_files(paths: Iterable[Path], root: Path) -> list[str]:
     """Return a sentence for each file that is too long, or whose name or classes have not found their name."""
     found = []
-    for path in sorted(root.rglob("*.py")):
+    for path in paths:
         text = path.read_text(encoding="utf-8")
         where = str(path.relative_to(root))
         if (lines := len(text.splitlines())) > 800:
@@ -146,7 +146,9 @@ def bad_files(root: Path) -> list[str]:
 
 @pytest.mark.parametrize("folder", ["src", "tests", "scripts", "bench", "solutions"])
 def test_no_file_is_too_long_or_without_a_name(folder: str) -> None:
-    assert bad_files(ROOT / folder) == []
+    files = [path for path in tracked_files(folder) if path.suffix == ".py"]
+
+    assert bad_files(files, ROOT) == []
 
 
 def test_a_file_that_is_too_long_or_without_a_name_is_found(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_a_file_that_is_too_long_or_without_a_name_is_found(tmp_path: Path) -> N
         tmp_path, {"lake/long.py": "x = 1\n" * 801, "lake/utils.py": "", "lake/manager.py": "class StoreManager: ...\n"}
     )
 
-    assert bad_files(tmp_path) == [
+    assert bad_files(sorted(tmp_path.rglob("*.py")), tmp_path) == [
         "headwater/lake/long.py: 801 lines: look for the second idea",
         "headwater/lake/manager.py:1: StoreManager has not found its name",
         "headwater/lake/utils.py: a module called utils has not found its name",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 from bench.load import Load, drive
 from bench.process import Server, free_port, run, serving
 from bench.servers import floor_server, our_server_in
-from bench.setting import PROGRAMS, PYTHON, Setting, new_project
-from bench.values import Comparison, Contender, Go, Goal, Quantity, Sample
+from bench.setting import HW, PROGRAMS, PYTHON, Setting, new_project
+from bench.values import Comparison, Contender, Go, Goal, MeasureError, Quantity, Sample
 
 BARE = "bare Starlette + onnxruntime"
 CONNECTIONS = (1, 8, 64)
@@ -34,18 +35,20 @@ def prediction(setting: Setting) -> Iterator[list[Comparison]]:
             "floor": Load(f"{floor.url}/invocations", (project / "floor.json").read_text()),
         }
         seconds = setting.much(SECONDS)
+        answered: list[int] = []
         yield [
             Comparison(
                 f"prediction, {connections} connection{'s' if connections > 1 else ''}",
                 _quantities(connections),
                 (
-                    Contender("hw serve, logged", "us", _go(ours, loads["us"], connections, seconds)),
-                    Contender(BARE, "floor", _go(floor, loads["floor"], connections, seconds)),
+                    Contender("hw serve, logged", "us", _go(ours, loads["us"], connections, seconds, answered)),
+                    Contender(BARE, "floor", _go(floor, loads["floor"], connections, seconds, [])),
                 ),
                 warm=True,
             )
             for connections in CONNECTIONS
         ]
+    require_kept(project, answered)
 
 
 def _quantities(connections: int) -> tuple[Quantity, ...]:
@@ -54,12 +57,21 @@ def _quantities(connections: int) -> tuple[Quantity, ...]:
     return rate, late
 
 
-def _go(server: Server, load: Load, connections: int, seconds: int) -> Go:
+def require_kept(project: Path, answered: list[int]) -> None:
+    """Raise MeasureError unless the project's log holds every prediction that was answered."""
+    asked = run([HW, "--json", "sql", "SELECT count(*) AS kept FROM predictions"], project)
+    kept = json.loads(asked.output)[0]["kept"]
+    if kept < sum(answered):
+        raise MeasureError(f"{sum(answered):,} predictions were answered and only {kept:,} are in the log")
+
+
+def _go(server: Server, load: Load, connections: int, seconds: int, answered: list[int]) -> Go:
     rate, late = _quantities(connections)
 
     def go(folder: Path) -> dict[str, Sample]:
         before = server.cpu_s()
         driven = drive(load, connections, seconds, folder)
+        answered.append(driven.requests)
         cpu = (server.cpu_s() - before) / driven.requests * 1000
         return {rate.name: Sample(driven.rate, cpu), late.name: Sample(driven.p99_ms)}
 

@@ -130,7 +130,17 @@ def unrelated():
     "settings.py": "DEPTH = 8\nWIDTH = 3\n",
     "tools.py": "def shout(x):\n    return x * LOUD\n\n\nLOUD = 3\n",
     "features/__init__.py": "from .making import build\nfrom .scaling import Scaler\n\nscale = Scaler(3)\n",
-    "features/making.py": "def build(x):\n    return [step(x) for step in STEPS]\n\n\ndef up(x):\n    return x + 1\n\n\nSTEPS = (up,)\n",
+    "features/making.py": """\
+def build(x):
+    return [step(x) for step in STEPS]
+
+
+def up(x):
+    return x + 1
+
+
+STEPS = (up,)
+""",
     "features/scaling.py": """\
 class Base:
     power = 2

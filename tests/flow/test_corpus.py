@@ -127,10 +127,6 @@ def test_no_edit_gives_a_stale_hit_and_few_rerun_needlessly(projects: dict[str, 
     score = Score()
     play(projects[name], [edit for edit in EDITS if edit.project == name], score)
 
-    print(f"{name}: {score.calls} calls, {len(score.needless)} needless reruns")
-    for each in score.needless:
-        print("needless:", each[0].kind, each[0].path, each[1], each[2])
-
     assert score.stale == []
     assert len(score.needless) <= 0.03 * score.calls, score.needless
 

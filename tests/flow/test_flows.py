@@ -38,6 +38,15 @@ def outcomes(outcome: Outcome) -> list[str]:
     return [task.outcome for task in outcome.tasks]
 
 
+MODELS = """
+    class Model:
+        def __init__(self, k):
+            self.k = k
+
+        def predict(self, x):
+            return x SIGN self.k
+"""
+
 CHAIN = """
     @step
     def double(x):
@@ -352,7 +361,7 @@ def test_a_step_inside_a_function_says_where_it_has_to_be(sqlite_project: LocalP
 def test_an_object_of_the_projects_own_class_brings_its_code_into_the_key(sqlite_project: LocalProject) -> None:
     write(
         sqlite_project,
-        "class Model:\n    def __init__(self, k):\n        self.k = k\n    def predict(self, x):\n        return x * self.k\n",
+        MODELS.replace("SIGN", "*"),
         "models.py",
     )
     write(
@@ -377,7 +386,7 @@ def test_an_object_of_the_projects_own_class_brings_its_code_into_the_key(sqlite
     assert run(sqlite_project).value == [6, 10]
     write(
         sqlite_project,
-        "class Model:\n    def __init__(self, k):\n        self.k = k\n    def predict(self, x):\n        return x + self.k\n",
+        MODELS.replace("SIGN", "+"),
         "models.py",
     )
     again = run(sqlite_project)

@@ -264,9 +264,9 @@ class _Walk:
             return False
         for chain in statement.acting:
             for target in self.analysis.resolve(place[0], chain):
-                if isinstance(target, str) and target.startswith("outside:"):
-                    if target.removeprefix("outside:") not in _HARMLESS:
-                        return True
+                kind, _, name = target.partition(":") if isinstance(target, str) else ("", "", "")
+                if kind == "outside" and name not in _HARMLESS:
+                    return True
         return False
 
     def _closed(self) -> Closure:

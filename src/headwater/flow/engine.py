@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headwater.canonical import digest_of
 from headwater.errors import CorruptError, InvalidInputError, NotFoundError, UserCodeError
 from headwater.ids import new_id
 
@@ -24,6 +24,7 @@ from .saving import Part, Saved, fetch, load, save
 from .scheduler import Scheduler
 from .steps import Step
 from .tasks import TaskHandle, TaskReport, TaskState
+from .unsound import runtime_warnings, static_warnings
 
 if TYPE_CHECKING:
     from headwater.project import Project
@@ -145,7 +146,7 @@ class Engine:
         task.ingredients = self.code.ingredients(task.name, self.found.also)
         self._save_arguments(task)
         assert task.call is not None
-        task.key = msgspec_digest([task.ingredients[0], task.call.digest()])
+        task.key = digest_of([task.ingredients[0], task.call.digest()])
         other = self._by_key.get(task.key)
         if other is not None and other is not task and other.status == "running" and not task.step.options.impure:
             task.dependencies.append(other)
@@ -163,7 +164,8 @@ class Engine:
             return
         self._by_key[task.key] = task
         task.status = "running"
-        task.warnings = self._static_warnings(task)
+        hazards = self.code.closure(task.name, self.found.also).hazards
+        task.warnings = static_warnings(task.step.options, hazards)
         self.scheduler.start(task)
 
     def _ask(self, task: TaskState) -> Answer:
@@ -188,8 +190,8 @@ class Engine:
             words[name] = self._shown(value)
             for each in {each for part in saved.parts for each in part.classes}:
                 self._add_class(each, classes)
-        for each in task.dependencies:
-            for part in each.result.parts if each.result else ():
+        for earlier in task.dependencies:
+            for part in earlier.result.parts if earlier.result else ():
                 for named in part.classes:
                     self._add_class(named, classes)
         task.call = make_call(task.step.options, digests, words, classes, self.root)
@@ -224,18 +226,6 @@ class Engine:
                 classes[name] = self.code.closure(name, self.found.also).digest
             else:
                 classes[name] = self.found.tree.files[module].digest
-
-    def _static_warnings(self, task: TaskState) -> list[str]:
-        if task.step.options.impure:
-            return []
-        seeded = task.step.options.seed is not None
-        hazards = self.code.closure(task.name, self.found.also).hazards
-        return [
-            f"{path}:{hazard.line}: {hazard.text}: a remembered result will not see it change. "
-            "Pass it as an argument, or mark the step impure=True."
-            for path, hazard in hazards
-            if not (seeded and hazard.seeded)
-        ]
 
     def _resolve(self, ref: str) -> tuple[str, str]:
         from headwater.lake import resolve
@@ -424,7 +414,7 @@ class Engine:
         """Take what a worker says of a task; called by the scheduler."""
         with self.lock:
             task.seconds = float(answer.get("seconds", 0.0))
-            warnings = self.runtime_warnings(task, answer)
+            warnings = runtime_warnings(task.step.options, answer)
             if "parts" not in answer or (warnings and self._is_strict(task)):
                 self._bad_answer(task, answer, warnings)
                 return
@@ -448,31 +438,6 @@ class Engine:
 
     def _is_strict(self, task: TaskState) -> bool:
         return (self.strict or task.step.options.strict) and not task.step.options.impure
-
-    def runtime_warnings(self, task: TaskState, answer: dict[str, Any]) -> list[str]:
-        """Return what a task read that it did not declare, in sentences."""
-        if task.step.options.impure:
-            return []
-        declared = {os.path.normpath(each) for each in task.step.options.files}
-        found = []
-        for read in answer.get("reads", ()):
-            kind, name = read[0], read[1]
-            if kind == "file" and os.path.normpath(name) not in declared:
-                found.append(
-                    f"it read the file {name}, which it does not declare: its content is remembered with the result. "
-                    f"Declare it: @step(files=[{name!r}])."
-                )
-            elif kind == "env" and name not in task.step.options.env:
-                found.append(
-                    f"it read the environment variable {name}, which it does not declare: its value is remembered with "
-                    f"the result. Declare it: @step(env=[{name!r}])."
-                )
-        for address in answer.get("sockets", ()):
-            found.append(
-                f"it connected to {address}: a remembered result will not see what is there change. "
-                "Mark the step impure=True, or fetch in a step of its own."
-            )
-        return found
 
     def _bad_answer(self, task: TaskState, answer: dict[str, Any], warnings: list[str]) -> None:
         if task.attempts <= task.step.options.retries and "parts" not in answer:
@@ -506,10 +471,3 @@ class DamagedInput(Exception):
         super().__init__(str(error))
         self.task = task
         self.error = error
-
-
-def msgspec_digest(value: Any) -> str:
-    """Return the digest of plain values."""
-    from headwater.canonical import digest_of
-
-    return digest_of(value)

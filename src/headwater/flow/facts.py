@@ -168,7 +168,7 @@ class _Reader:
         """Return the chains that the statement may change on import, those it assigns, whether it may act outside."""
         parts: list[ast.AST] = []
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            parts = [each for each in node.decorator_list]
+            parts = list(node.decorator_list)
         elif isinstance(node, ast.ClassDef):
             parts = [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
             parts += [each for each in node.body if isinstance(each, ast.Expr) and not _is_text(each)]
@@ -276,9 +276,9 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def _normalised(node: ast.stmt, *, keep_docs: bool) -> str:
-    if not keep_docs:
-        for each in ast.walk(node):
-            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and each.body:
-                if _is_text(each.body[0]):
-                    each.body = each.body[1:] or [ast.Pass()]
+    for each in ast.walk(node):
+        if keep_docs or not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if each.body and _is_text(each.body[0]):
+            each.body = each.body[1:] or [ast.Pass()]
     return ast.dump(node, annotate_fields=False)

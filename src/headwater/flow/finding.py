@@ -73,9 +73,9 @@ class Found:
                     return f"{home}:{name}"
         path = step.function.__code__.co_filename
         raise InvalidInputError(
-            f"the step '{qualname}' ({path}:{step.function.__code__.co_firstlineno}) cannot be run in a process of its "
-            f"own: it has to be a name at the top level of a Python file below {self.tree.root}. Move it there; what it "
-            "needs from around it, pass as arguments.",
+            f"the step '{qualname}' ({path}:{step.function.__code__.co_firstlineno}) cannot be run in a process of "
+            f"its own: it has to be a name at the top level of a Python file below {self.tree.root}. Move it there; "
+            "what it needs from around it, pass as arguments.",
             step=qualname,
         )
 
@@ -126,8 +126,8 @@ def _of_object(flow: Flow[Any, Any], tree: Tree) -> Found:
     module = tree.module_at(path)
     if module is None:
         raise InvalidInputError(
-            f"the flow '{flow.name}' is in '{path}', which is not a Python file below '{tree.root}'. Put it into a file "
-            "of the project, or give folder=.",
+            f"the flow '{flow.name}' is in '{path}', which is not a Python file below '{tree.root}'. Put it into a "
+            "file of the project, or give folder=.",
             path=str(path),
         )
     return Found(flow, tree, module, flow.function.__qualname__)

@@ -178,7 +178,7 @@ def _found(module: str, qualname: str) -> Any:
 def _save_pickle(value: Any) -> bytes | None:
     try:
         return pickle.dumps(value, protocol=5)
-    except Exception:  # whatever a class's own pickling raises means the same here
+    except Exception:  # noqa: BLE001  # whatever a class's own pickling raises means the same here
         return None
 
 
@@ -190,11 +190,11 @@ def why_not(value: Any) -> str:
     """Return why pickle, the last resort, does not take a value."""
     try:
         pickle.dumps(value, protocol=5)
-    except Exception as error:  # whatever a class's own pickling raises is the answer
+    except Exception as error:  # noqa: BLE001  # whatever a class's own pickling raises is the answer
         for name, each in (getattr(value, "__dict__", None) or {}).items():
             try:
                 pickle.dumps(each, protocol=5)
-            except Exception as inner:  # as above
+            except Exception as inner:  # noqa: BLE001  # as above
                 return f"its attribute '{name}' does not fit in a pickle ({inner})"
         return f"it does not fit in a pickle ({error})"
     return "its format refused it"

@@ -7,7 +7,13 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 R = TypeVar("R")
 
-_REFUSED = ["__bool__", "__iter__", "__len__", "__contains__", "__getitem__", "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__floordiv__", "__rfloordiv__", "__mod__", "__rmod__", "__pow__", "__rpow__", "__neg__", "__pos__", "__abs__", "__int__", "__float__", "__index__", "__matmul__", "__rmatmul__", "__and__", "__or__", "__xor__", "__call__", "__enter__", "__setitem__", "__reversed__", "__round__", "__format__"]
+_REFUSED = [
+    "__bool__", "__iter__", "__len__", "__contains__", "__getitem__", "__lt__", "__le__", "__gt__", "__ge__",
+    "__eq__", "__ne__", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__",
+    "__rtruediv__", "__floordiv__", "__rfloordiv__", "__mod__", "__rmod__", "__pow__", "__rpow__", "__neg__",
+    "__pos__", "__abs__", "__int__", "__float__", "__index__", "__matmul__", "__rmatmul__", "__and__", "__or__",
+    "__xor__", "__call__", "__enter__", "__setitem__", "__reversed__", "__round__", "__format__",
+]  # fmt: skip
 
 
 class Handle(ABC, Generic[R]):

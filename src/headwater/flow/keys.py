@@ -73,7 +73,8 @@ class Code:
             module, _, name = step.partition(":")
             self._closures[key] = self._analysis.closure(module, name.partition(".")[0], also)
             self._made += 1
-        return self._closures[key]
+        found: Closure = self._closures[key]
+        return found
 
     def ingredients(self, step: str, also: Iterable[str]) -> tuple[str, Ingredients]:
         """Return the code part of a step's key and its digest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -85,7 +85,7 @@ class Mentions(ast.NodeVisitor):
             self._visit_signature(each)
         self._enter("function", _locals(node), node.body)
 
-    visit_AsyncFunctionDef = visit_FunctionDef
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # the name that NodeVisitor looks for
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._visit_signature(node.args)
@@ -104,7 +104,8 @@ class Mentions(ast.NodeVisitor):
             parts += each.ifs + ([each.iter] if number else [])
         self._enter("function", names, parts)
 
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+    visit_ListComp = visit_SetComp = _comprehension  # noqa: N815  # as above
+    visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815  # as above
 
     def _visit_signature(self, node: ast.AST) -> None:
         if isinstance(node, ast.arguments):
@@ -115,7 +116,7 @@ class Mentions(ast.NodeVisitor):
         else:
             self.visit(node)
 
-    def _enter(self, kind: str, names: set[str], body: list[ast.AST] | list[ast.stmt]) -> None:
+    def _enter(self, kind: str, names: set[str], body: Sequence[ast.AST]) -> None:
         self._scopes.append(_Scope(kind, names))
         for each in body:
             self.visit(each)
@@ -191,7 +192,9 @@ def _stored(body: list[ast.stmt]) -> Iterator[str]:
             yield node.id
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-        elif (isinstance(node, ast.ExceptHandler) and node.name) or (isinstance(node, ast.MatchAs | ast.MatchStar) and node.name):
+        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
+            isinstance(node, ast.MatchAs | ast.MatchStar) and node.name
+        ):
             yield node.name
         elif isinstance(node, ast.MatchMapping) and node.rest:
             yield node.rest

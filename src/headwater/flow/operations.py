@@ -107,7 +107,8 @@ def load_result(project: Project, task: str, *, trust: bool = False) -> Any:
                 raise NotFoundError(f"task {identifier} does not exist or gave no result.", task=task)
             identifier = str(found)
         row = tx.one(
-            "SELECT id, static_key, step, output, parts, reads, seconds, warnings, created_at FROM results WHERE id = ?",
+            "SELECT id, static_key, step, output, parts, reads, seconds, warnings, created_at FROM results "
+            "WHERE id = ?",
             (identifier,),
         )
     if row is None:

@@ -148,7 +148,7 @@ class _RunOfFlow:
             status, error, text = "failed", failure.message, failure.traceback
         except HeadwaterError as failure:
             status, error, text = "failed", failure.message, users_traceback(failure)
-        except Exception as failure:  # the user's flow may raise anything
+        except Exception as failure:  # noqa: BLE001  # the user's flow may raise anything
             status, error, text = "failed", f"{type(failure).__name__}: {failure}", users_traceback(failure)
         except BaseException:
             self.engine.stop()

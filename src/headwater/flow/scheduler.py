@@ -77,7 +77,7 @@ class Scheduler:
                     self._fail_all(pool.failure)
                     return
                 self.engine.recorder.flush()
-        except BaseException as error:  # the run's own thread raises it
+        except BaseException as error:  # noqa: BLE001  # the run's own thread raises it
             self._failure = error
         finally:
             if pool is not None:

@@ -24,7 +24,7 @@ def save(value: Any) -> bytes | None:
         return None
     try:
         return _steady(skops.io.dumps(value))
-    except Exception:  # skops raises what it likes for what it cannot hold; pickle is asked next
+    except Exception:  # noqa: BLE001  # skops raises what it likes for what it cannot hold; pickle is asked next
         return None
 
 

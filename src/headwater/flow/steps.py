@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 import msgspec
 
@@ -52,6 +52,8 @@ class Step(Generic[P, R]):
     def __init__(self, function: Callable[P, R], options: Options) -> None:
         self.function = function
         self.options = options
+        self.__name__: str = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__: str = getattr(function, "__qualname__", self.__name__)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
@@ -66,13 +68,14 @@ class Step(Generic[P, R]):
 
         ``fixed`` goes to every call. Items may be handles. Inside a flow it returns a list of handles.
         """
-        return [self(*group, **fixed) for group in zip(*items, strict=True)]  # type: ignore[call-arg,arg-type]  # the items are the user's
+        call = cast("Callable[..., Any]", self)
+        return [call(*group, **fixed) for group in zip(*items, strict=True)]
 
     def __repr__(self) -> str:
         return f"<step {self.__module__}.{self.__qualname__}>"
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else functools.partial(cast("Callable[..., Any]", self), instance)
 
 
 class Flow(Generic[P, R]):

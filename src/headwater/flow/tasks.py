@@ -12,7 +12,7 @@ from .keys import Call, Ingredients
 from .memory import Result
 
 if TYPE_CHECKING:
-    from .running import Engine
+    from .engine import Engine
     from .saving import Saved
     from .steps import Step
 

@@ -49,7 +49,7 @@ class Watch:
         self._busy = True
         try:
             _EVENTS[event](self, args)
-        except Exception:  # a hook that raises would break the user's call
+        except Exception:  # noqa: BLE001  # a hook that raises would break the user's call
             return
         finally:
             self._busy = False
@@ -117,12 +117,12 @@ def _by_import() -> bool:
 
 
 def _by_us() -> bool:
-    frame = sys._getframe(2)
+    frame: Any = sys._getframe(2)
     own = str(Path(__file__).resolve().parents[1])
     while frame is not None:
         if frame.f_code.co_filename.startswith(f"{own}/") and not frame.f_code.co_filename.endswith("watching.py"):
             return not frame.f_code.co_filename.endswith("worker.py")
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
+        frame = frame.f_back
     return False
 
 

@@ -59,7 +59,7 @@ class Worker:
         try:
             for module in setup["modules"]:
                 __import__(module)
-        except BaseException as error:  # whatever the user's module raises is shown to the user
+        except BaseException as error:  # noqa: BLE001  # whatever the user's module raises is shown to the user
             wire.send(self.control, {"error": _summary(error), "traceback": users_traceback(error)})
             return
         forkable = not any(name in sys.modules for name in _NOT_FORKABLE)
@@ -170,7 +170,7 @@ class Worker:
             if refused:
                 raise RuntimeError(refused)
             answer = self._run(request)
-        except BaseException as error:  # the user's step may raise anything, SystemExit included
+        except BaseException as error:  # noqa: BLE001  # the user's step may raise anything, SystemExit included
             answer = {"error": _summary(error), "kind": type(error).__name__, "traceback": users_traceback(error)}
         answer["seconds"] = time.perf_counter() - started
         answer["sockets"] = sorted(self.watch.sockets)
@@ -200,7 +200,7 @@ class Worker:
         _seed(step.options.seed)
         refs: list[ReadItem] = []
         self.watch.on = True
-        with _hearing(refs):
+        with _Hearing(refs):
             result = step.function(*args, **kwargs)
         self.watch.on = False
         current = sys.modules.get("headwater.flow.current")
@@ -276,7 +276,7 @@ def _seed(seed: int | None) -> None:
         np.random.seed(seed % 2**32)
 
 
-class _hearing:
+class _Hearing:
     """Notes versions that the lake is asked for while the block runs, where the lake is imported at all."""
 
     def __init__(self, reads: list[ReadItem]) -> None:

@@ -29,6 +29,16 @@ MSGPACK = "application/msgpack"
 TIMEOUT_S = 300.0
 
 
+class _WithThread:
+    """Closes a thread's connection when the thread, and with it its local state, goes."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Transport:
     """One keep-alive connection per thread to a server; errors come back as the classes that were raised there."""
 
@@ -96,6 +106,7 @@ class Transport:
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._local.connection = connection
+            self._local.closer = _WithThread(connection)
         connection.request(method, self.base + path, body=body, headers={**self.headers, **(headers or {})})
         return connection.getresponse()
 

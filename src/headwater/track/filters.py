@@ -74,10 +74,10 @@ class _Parser:
             if found is None:
                 raise self._error("this cannot be read", at)
             kind = found.lastgroup or ""
-            value = found[kind]
+            value, start = found[kind], found.start(kind)
             if kind == "field" and value.lower() in _WORDS:
                 kind, value = "word", value.lower()
-            tokens.append((kind, value, found.start(kind)))
+            tokens.append((kind, value, start))
             at = found.end()
         return tokens
 

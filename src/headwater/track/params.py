@@ -69,7 +69,8 @@ def _columns(key: str, value: Any) -> tuple[str, str, float | None, int | None]:
     kind, text = ("str", escape_text(value)) if isinstance(value, str) else ("json", _json(value))
     if len(text) > LONGEST_VALUE:
         raise InvalidInputError(
-            f"parameter '{key}' is {len(text):,} characters long; {LONGEST_VALUE:,} is the most. Keep it as an artefact.",
+            f"parameter '{key}' is {len(text):,} characters long; {LONGEST_VALUE:,} is the most. "
+            "Keep it as an artefact.",
             key=key,
         )
     return kind, text, None, None

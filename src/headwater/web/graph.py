@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from markupsafe import Markup, escape
 
 from headwater.trace import Graph, Node
 
-WIDTH, HEIGHT = 232, 56
-GAP_X, GAP_Y = 92, 18
+WIDTH, HEIGHT = 214, 54
+GAP_X, GAP_Y = 84, 16
 _MOST = 40
 
 
@@ -60,14 +62,14 @@ def _edge(places: dict[str, tuple[int, int]], child: str, parent: str, role: str
     x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT // 2, y2 + HEIGHT // 2
     if x2 < x1:  # within a column: around the right side
         line = f"M{x1} {y1} C{x1 + 40} {y1} {x2 + WIDTH + 40} {y2} {x2 + WIDTH} {y2}"
-        return f'<path d="{line}"/>'
+        return f'<path class="near" d="{line}"/>'
     middle = (x1 + x2) // 2
     text = f'<text class="role" x="{x2 - 6}" y="{y2 - 5}" text-anchor="end">{escape(role[:14])}</text>'
     return f'<path d="M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"/>{text}'
 
 
 def _box(node: Node, x: int, y: int, start: bool) -> str:
-    facts = ", ".join(f"{key} {value}" for key, value in node.facts.items() if value not in (None, ""))
+    facts = ", ".join(f"{key} {value}" for key, value in told(node))
     body = (
         f'<g class="{"start" if start else ""}"><title>{escape(node.ref)}\n{escape(facts)}</title>'
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="8"/>'
@@ -89,5 +91,20 @@ def address(node: Node) -> str:
     return "" if kind in ("source", "row", "object") else f"/trace?ref={node.ref}"
 
 
+def told(node: Node) -> list[tuple[str, str]]:
+    """Return the facts of a node as words: times as dates, groups and empty ones left out."""
+    found = []
+    for key, value in node.facts.items():
+        if value is None or value == "" or isinstance(value, dict | list | tuple):
+            continue
+        if isinstance(value, int) and (key == "at" or key.endswith("_at")):
+            value = f"{datetime.fromtimestamp(value / 1e6, UTC):%Y-%m-%d %H:%M}"
+        elif isinstance(value, float):
+            value = f"{value:.6g}"
+        text = str(value)
+        found.append((key.removesuffix("_at").replace("_", " "), text if len(text) <= 90 else text[:89] + "…"))
+    return found
+
+
 def _cut(title: str) -> str:
-    return title if len(title) <= 31 else title[:30] + "…"
+    return title if len(title) <= 29 else title[:28] + "…"

@@ -26,6 +26,8 @@ from ..forms import checked_form
 from ..rendering import page
 from .common import asked, colour_of, read
 
+_EVALUATIONS = 4
+
 
 async def list_page(request: Request) -> Response:
     """GET /models: the models and what their channels point to."""
@@ -76,7 +78,7 @@ async def version_page(request: Request) -> Response:
         "model_version.html",
         title=found["version"].label,
         charts=True,
-        metric_rows=_metric_rows(found["evidence"]),
+        **_measured(found["evidence"]),
         **found,
     )
 
@@ -142,14 +144,16 @@ async def rollback_form(request: Request) -> Response:
     return RedirectResponse(f"/models/{model}", 303)
 
 
-def _metric_rows(evidence: list[Any]) -> list[dict[str, Any]]:
-    """Return the metrics of all evaluations as rows for the page and its chart."""
-    rows = []
-    for each in evidence:
-        metrics = each.body.get("metrics", {})
-        if each.kind != "evaluation" or not isinstance(metrics, dict):
-            continue
-        for name, found in metrics.items():
-            if isinstance(found, dict):
-                rows.append({"evidence": each.id, "window": str(each.body.get("window", "")), "metric": name, **found})
-    return rows
+def _measured(evidence: list[Any]) -> dict[str, Any]:
+    """Return the newest evaluations side by side: their windows, a row per metric, and the AUCs for the chart."""
+    chosen = [e for e in evidence if e.kind == "evaluation" and isinstance(e.body.get("metrics"), dict)][:_EVALUATIONS]
+    windows = [str(each.body.get("window", "")) for each in chosen]
+    metrics = [
+        {name: found for name, found in each.body["metrics"].items() if isinstance(found, dict)} for each in chosen
+    ]
+    names = list(dict.fromkeys(name for each in metrics for name in each))
+    return {
+        "windows": windows,
+        "measured": [(name, [each.get(name) for each in metrics]) for name in names],
+        "auc": [{"window": w, **each["auc"]} for w, each in zip(windows, metrics, strict=True) if "auc" in each],
+    }

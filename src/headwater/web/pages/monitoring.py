@@ -83,7 +83,12 @@ def _heat(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "encoding": {
             "x": {"field": "start", "type": "ordinal", "title": None, "axis": {"labelAngle": 0, "labelOverlap": True}},
             "y": {"field": "column", "type": "nominal", "title": None},
-            "color": {"field": "psi", "type": "quantitative", "title": "index", "scale": {"scheme": "tealblues"}},
+            "color": {
+                "field": "psi",
+                "type": "quantitative",
+                "title": "index",
+                "scale": {"domain": [0, 0.4], "clamp": True},
+            },
             "tooltip": [
                 {"field": "start"},
                 {"field": "column"},

@@ -35,7 +35,7 @@ async def show(request: Request) -> Response:
         numbers[version] = await _label(request, version)
     rows = [
         {
-            "day": datetime.fromtimestamp(each.start_at / 1e6, UTC).isoformat(),
+            "day": datetime.fromtimestamp(each.start_at / 1e6, UTC).strftime("%Y-%m-%d"),
             "predictions": each.predictions,
             "p99": each.latency_p99_us / 1000,
             "version": numbers[each.version],

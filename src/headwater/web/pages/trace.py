@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from headwater.trace import trace
 
-from ..graph import draw
+from ..graph import draw, told
 from ..rendering import page
 from .common import asked, read
 
@@ -22,4 +22,4 @@ async def show(request: Request) -> Response:
         direction: Literal["up", "down"] = "down" if down else "up"
         graph = await read(request, lambda project: trace(project, ref, direction, depth=12))
         values |= {"graph": graph, "svg": draw(graph)}
-    return page(request, "trace.html", title="Trace", **values)
+    return page(request, "trace.html", title="Trace", told=told, **values)

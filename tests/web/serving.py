@@ -1,0 +1,123 @@
+"""The whole server in a thread of the test, and what the tests look at in its pages."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from axe_playwright_python.sync_playwright import Axe
+
+from headwater.lake import list_datasets
+from headwater.model import list_models
+from headwater.monitor import list_alarms
+from headwater.project import LocalProject, Project
+from headwater.release import list_release_requests
+from headwater.serve import list_predictions
+from headwater.track import list_runs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server's address and the project it shows."""
+
+    url: str
+    project: LocalProject
+
+
+@contextmanager
+def site(project: Project) -> Iterator[Site]:
+    """Serve pages, API and serving of a project on a free loopback port; it is closed with the server."""
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    from headwater.web.app import build_server
+
+    assert isinstance(project, LocalProject)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    app = build_server(project, workers=0)
+    server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address)
+        yield Site(url=address, project=project)
+    finally:
+        loop.call_soon_threadsafe(server.stop)
+        thread.join(20)
+        loop.close()
+
+
+def _wait_for(address: str, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/healthz"):
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def addresses(project: Project) -> dict[str, str]:
+    """Return a path for every page that the project can show, by a name for the test."""
+    runs = list_runs(project, limit=3).runs
+    prediction = list_predictions(project, "delay", limit=1)[0]
+    assert list_datasets(project) and list_models(project)
+    asked = {request.channel: request for request in list_release_requests(project, status="waiting")}
+    return {
+        "overview": "/",
+        "data": "/data",
+        "dataset": "/data/flights",
+        "diff": "/data/flights/diff",
+        "version": "/data/flights/v2",
+        "quarantined": "/data/flights/v3",
+        "runs": "/runs",
+        "runs-filtered": "/runs?filter=metrics.auc+%3E+0.7&order=-metrics.auc",
+        "compare": "/runs/compare?" + "&".join(f"run={run.id}" for run in runs),
+        "run": f"/runs/{runs[0].id}",
+        "models": "/models",
+        "model": "/models/delay",
+        "model-version": "/models/delay/v2",
+        "releases": "/releases",
+        "request": f"/releases/{asked['production'].id}",
+        "serving": "/serving",
+        "prediction": f"/serving/{prediction.id}",
+        "monitoring": "/monitoring",
+        "alarm": f"/monitoring/alarms/{list_alarms(project)[0].id}",
+        "trace": f"/trace?ref=prediction:{prediction.id}",
+        "trace-empty": "/trace",
+        "sign-in": "/sign-in",
+    }
+
+
+def drawn(page: Page) -> int:
+    """Wait until each chart of the page is drawn and return how many there are; fails on one that could not be."""
+    page.wait_for_function("[...document.querySelectorAll('figure[data-spec]')].every(f => f.querySelector('svg'))")
+    failed = page.locator("figure.failed").all_text_contents()
+    assert failed == [], failed
+    return page.locator("figure.drawn").count()
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe finds wrong with the page as it stands: the rule and where."""
+    found: dict[str, Any] = Axe().run(page).response
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found["violations"]
+        for node in each["nodes"]
+    ]
