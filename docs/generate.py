@@ -33,8 +33,8 @@ def walk(
     command: click.Command = cli, parent: click.Context | None = None, name: str = "hw"
 ) -> Iterator[click.Context]:
     """Yield a context for each command below one, itself first, in the order of the help."""
-    settings = {} if parent else {"terminal_width": WIDTH, "max_content_width": WIDTH, **_help_names(command)}
-    context = click.Context(command, info_name=name, parent=parent, **settings)
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH)
+    context.help_option_names = cli.context_settings["help_option_names"]
     yield context
     if isinstance(command, click.Group):
         for each in command.list_commands(context):
@@ -61,8 +61,9 @@ def errors_page() -> str:
         "| kind | exit code | HTTP status | in Python | what it says |",
         "|---|---|---|---|---|",
     ]
+    load_operations()  # rooms may have kinds of their own
     for kind, cls in sorted(error_classes().items()):
-        if cls.__module__ == "headwater.errors":
+        if cls.__module__.startswith("headwater."):
             lines.append(f"| `{kind}` | {cls.exit_code} | {cls.http_status} | `{cls.__name__}` | {_first(cls)} |")
     return "\n".join(lines) + "\n"
 
@@ -79,7 +80,11 @@ def operations_page() -> str:
         "| operation | needs | what it does |",
         "|---|---|---|",
     ]
-    lines += [f"| `{each.name}` | `{each.needs}` | {_cell(each.summary)} |" for each in load_operations()]
+    lines += [
+        f"| `{each.name}` | `{each.needs}` | {_cell(each.summary)} |"
+        for each in load_operations()
+        if not each.name.startswith("test.")
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -102,10 +107,6 @@ def _plain(signature: str) -> str:
     """Return a signature without the quotes of its annotations and without addresses in memory."""
     bare = re.sub(r"(: |-> )'([^']*)'", r"\1\2", signature)
     return re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", bare)
-
-
-def _help_names(command: click.Command) -> dict[str, list[str]]:
-    return {"help_option_names": command.context_settings["help_option_names"]}
 
 
 def _first(cls: type) -> str:

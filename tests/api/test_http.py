@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import msgspec
@@ -80,7 +81,7 @@ def test_roles_hold_over_http(
     token = token_of(sqlite_project, role)
 
     assert call(client, "data.list", token).status_code == reads
-    assert call(client, "data.describe.set", token, dataset="orders", text="all orders").status_code == writes
+    assert call(client, "data.set_description", token, dataset="orders", description="all orders").status_code == writes
     assert call(client, "access.audit", token).status_code == administers
 
 
@@ -124,7 +125,7 @@ def test_bodies_are_json_or_messagepack_as_asked(client: httpx.Client) -> None:
     ],
 )
 def test_an_error_keeps_its_kind_message_and_values(
-    client: httpx.Client, name: str, arguments: dict[str, object], status: int, kind: str, words: str
+    client: httpx.Client, name: str, arguments: dict[str, Any], status: int, kind: str, words: str
 ) -> None:
     answer = call(client, name, **arguments)
 

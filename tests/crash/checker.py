@@ -32,7 +32,8 @@ def check(folder: Path) -> list[str]:
             project.events.seal(all=True)
         except HeadwaterError as error:
             wrong.append(f"it does not go on: {error}")
-        wrong += [f"after sealing: {text}" for each in acks if each["kind"] == "metrics" and (text := _asked(project, each))]
+        points = [each for each in acks if each["kind"] == "metrics"]
+        wrong += [f"after sealing: {text}" for each in points if (text := _asked(project, each))]
     return wrong
 
 
@@ -60,12 +61,8 @@ def _asked(project: LocalProject, said: dict[str, Any]) -> str:
 
 def _version(project: LocalProject, said: dict[str, Any]) -> bool:
     ref = f"version:{said['id']}"
-    texts = {name: read_bytes(project, ref, _path(name)).decode() for name in said["texts"]}
+    texts = {name: read_bytes(project, ref, name).decode() for name in said["texts"]}
     return resolve(project, ref).root == said["root"] and texts == said["texts"]
-
-
-def _path(name: str) -> str:
-    return name
 
 
 def _release(project: LocalProject, said: dict[str, Any]) -> bool:
@@ -95,7 +92,7 @@ _FACTS: dict[str, Callable[[LocalProject, dict[str, Any]], bool]] = {
     "version": _version,
     "branch": _head_reached,
     "tag": _tagged,
-    "table": lambda project, said: len(scan(project, f"version:{said['id']}").rows()) == said["rows"],
+    "table": lambda project, said: len(scan(project, f"version:{said['id']}").fetchall()) == said["rows"],
     "run": lambda project, said: get_run(project, said["id"]).name == "training",
     "metrics": lambda project, said: len(metric_series(project, said["run"], "loss").points) >= said["count"],
     "ended": lambda project, said: get_run(project, said["run"]).status == "done",

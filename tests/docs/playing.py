@@ -16,11 +16,8 @@ from tests.docs.pages import Block, blocks
 HW = Path(sys.executable).with_name("hw")
 # What stands for an id in a page, and where a reader would look it up.
 LOOKUPS = {
-    "REQUEST": ("release requests", lambda found: found[0]["id"]),
-    "PREDICTION": (
-        "sql 'SELECT prediction FROM predictions ORDER BY prediction DESC'",
-        lambda found: found[0]["prediction"],
-    ),
+    "REQUEST": ("release requests", "id"),
+    "PREDICTION": ("sql 'SELECT prediction FROM predictions ORDER BY prediction DESC'", "prediction"),
 }
 
 
@@ -71,7 +68,7 @@ class Player:
             if not line.startswith("$ "):
                 continue
             following = lines[place + 1] if place + 1 < len(lines) else ""
-            self._command(line[2:], 1 if following == "[exit 1]" else 0)
+            self._command(line[2:], int(following[6:-1]) if following.startswith("[exit ") else 0)
             if line.startswith("$ hw init"):
                 self._write(waiting)
 
@@ -85,10 +82,10 @@ class Player:
         return None
 
     def _fill(self, command: str) -> str:
-        for word, (question, pick) in LOOKUPS.items():
+        for word, (question, field) in LOOKUPS.items():
             if word in command.split() or f"prediction:{word}" in command.split():
                 found = json.loads(self._run(f"hw --json {question}").stdout)
-                command = command.replace(word, pick(found))
+                command = command.replace(word, found[0][field])
         return command
 
     def _run(self, command: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,18 @@ from headwater.lake import Entry, commit, resolve, set_branch
 from headwater.project import LocalProject
 
 HEAD = "import headwater as hw\nfrom headwater.flow import DataRef\nfrom headwater import lake\n"
+
+
+@pytest.fixture
+def data_project(local_project: LocalProject, request: pytest.FixtureRequest) -> LocalProject:
+    """A project whose settings say how its bucket is reached, so that the processes of its steps can open it."""
+    assert local_project.root is not None
+    if local_project.settings.text("stores", "objects"):
+        place = request.getfixturevalue("s3")
+        lines = [f"{key} = {json.dumps(str(getattr(place, key)))}" for key in ("endpoint", "access_key", "secret_key")]
+        with (local_project.root / "headwater.toml").open("a") as file:
+            file.write("\n".join(["[stores.s3]", 'region = "us-east-1"', *lines, ""]))
+    return local_project
 
 
 def write(project: LocalProject, text: str, name: str = "flows.py") -> None:
@@ -58,37 +71,37 @@ READING = """
 """
 
 
-def test_a_step_that_reads_a_branch_runs_again_when_the_branch_moved(local_project: LocalProject) -> None:
-    first = publish(local_project, "one")
-    write(local_project, READING)
-    before = run(local_project)
-    again = run(local_project)
-    publish(local_project, "two")
-    after = run(local_project)
+def test_a_step_that_reads_a_branch_runs_again_when_the_branch_moved(data_project: LocalProject) -> None:
+    first = publish(data_project, "one")
+    write(data_project, READING)
+    before = run(data_project)
+    again = run(data_project)
+    publish(data_project, "two")
+    after = run(data_project)
 
     assert (before.value, again.value, after.value) == ("ONE", "ONE", "TWO")
     assert [task.outcome for task in again.tasks] == ["remembered"] * 2
     assert after.tasks[0].why == "ran again: notes@main is another version now"
-    assert ("read", f"version:{first}") in parents(local_project, f"result:{before.tasks[0].result}")
+    assert ("read", f"version:{first}") in parents(data_project, f"result:{before.tasks[0].result}")
 
 
-def test_a_later_step_is_remembered_when_the_bytes_it_gets_are_the_same(local_project: LocalProject) -> None:
-    publish(local_project, "one")
-    write(local_project, READING)
-    run(local_project)
-    publish(local_project, "two")
-    run(local_project)
-    publish(local_project, "one")
-    back = run(local_project)
+def test_a_later_step_is_remembered_when_the_bytes_it_gets_are_the_same(data_project: LocalProject) -> None:
+    publish(data_project, "one")
+    write(data_project, READING)
+    run(data_project)
+    publish(data_project, "two")
+    run(data_project)
+    publish(data_project, "one")
+    back = run(data_project)
 
     assert back.value == "ONE"
     assert [task.outcome for task in back.tasks] == ["remembered", "remembered"]
 
 
-def test_a_data_ref_is_the_version_it_names_when_the_step_is_called(local_project: LocalProject) -> None:
-    publish(local_project, "one")
+def test_a_data_ref_is_the_version_it_names_when_the_step_is_called(data_project: LocalProject) -> None:
+    publish(data_project, "one")
     write(
-        local_project,
+        data_project,
         """
         @hw.step
         def read(ref):
@@ -100,20 +113,20 @@ def test_a_data_ref_is_the_version_it_names_when_the_step_is_called(local_projec
             return read(DataRef(ref))
         """,
     )
-    before = run(local_project)
-    same = run(local_project, ref="notes@v1")
-    second = publish(local_project, "two")
-    after = run(local_project)
+    before = run(data_project)
+    same = run(data_project, ref="notes@v1")
+    second = publish(data_project, "two")
+    after = run(data_project)
 
     assert (before.value, after.value) == ("one", "two")
     assert same.tasks[0].outcome == "remembered"
-    assert ("read", f"version:{second}") in parents(local_project, f"result:{after.tasks[0].result}")
+    assert ("read", f"version:{second}") in parents(data_project, f"result:{after.tasks[0].result}")
 
 
-def test_what_the_flow_itself_reads_is_noted_with_the_run(local_project: LocalProject) -> None:
-    version = publish(local_project, "one")
+def test_what_the_flow_itself_reads_is_noted_with_the_run(data_project: LocalProject) -> None:
+    version = publish(data_project, "one")
     write(
-        local_project,
+        data_project,
         """
         @hw.flow
         def main():
@@ -125,20 +138,20 @@ def test_what_the_flow_itself_reads_is_noted_with_the_run(local_project: LocalPr
     from headwater.flow import Flow
     from headwater.flow.finding import find_flow
 
-    assert local_project.root is not None
-    found = find_flow(local_project, "main", local_project.root)
+    assert data_project.root is not None
+    found = find_flow(data_project, "main", data_project.root)
     assert isinstance(found.flow, Flow)
-    found.flow.function.__globals__["PROJECT"].append(local_project)
-    outcome = execute_flow(local_project, found.flow)
+    found.flow.function.__globals__["PROJECT"].append(data_project)
+    outcome = execute_flow(data_project, found.flow)
 
     assert outcome.value == "one"
-    assert ("read", f"version:{version}") in parents(local_project, outcome.run.ref)
+    assert ("read", f"version:{version}") in parents(data_project, outcome.run.ref)
 
 
-def test_a_commit_in_a_step_is_seen_by_the_next(local_project: LocalProject) -> None:
-    publish(local_project, "one")
+def test_a_commit_in_a_step_is_seen_by_the_next(data_project: LocalProject) -> None:
+    publish(data_project, "one")
     write(
-        local_project,
+        data_project,
         """
         @hw.step(impure=True)
         def put():
@@ -154,9 +167,9 @@ def test_a_commit_in_a_step_is_seen_by_the_next(local_project: LocalProject) -> 
             return put()
         """,
     )
-    outcome = run(local_project)
+    outcome = run(data_project)
 
-    assert resolve(local_project, outcome.value).produced_by == f"task:{outcome.tasks[0].id}"
+    assert resolve(data_project, outcome.value).produced_by == f"task:{outcome.tasks[0].id}"
 
 
 def fake_library(folder: Path, version: str) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from starlette.background import BackgroundTask
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from headwater.errors import InvalidInputError
@@ -108,12 +108,27 @@ async def scan_rows(request: Request) -> Response:
     if "ref" not in query:
         raise InvalidInputError("a scan needs ?ref=DATASET@VERSION; 'columns' and 'where' are optional.")
     columns = query["columns"].split(",") if query.get("columns") else None
-    handle, name = tempfile.mkstemp(suffix=".parquet", dir=_spool(project))
+    table = await run_in_threadpool(scan, project, query["ref"], columns=columns, where=query.get("where"))
+    file, size = await run_in_threadpool(_written, table, _spool(project))
+    return StreamingResponse(
+        iterate_in_threadpool(_blocks(file)),
+        media_type="application/vnd.apache.parquet",
+        headers={"content-length": str(size)},
+        background=BackgroundTask(file.close),
+    )
+
+
+def _written(table: Any, folder: Path) -> tuple[IO[bytes], int]:
+    """Return a Parquet file of a table, open for reading and without a name, and its size in bytes."""
+    handle, name = tempfile.mkstemp(suffix=".parquet", dir=folder)
     os.close(handle)
     path = Path(name)
-    table = await run_in_threadpool(scan, project, query["ref"], columns=columns, where=query.get("where"))
-    await run_in_threadpool(write_parquet, table, path)
-    return FileResponse(path, media_type="application/vnd.apache.parquet", background=BackgroundTask(path.unlink))
+    # Its name goes at once: a file response hands the server a path, which opens it after our clean-up has run.
+    try:
+        write_parquet(table, path)
+        return path.open("rb"), path.stat().st_size
+    finally:
+        path.unlink()
 
 
 async def _receive(blocks: AsyncIterator[bytes], spool: IO[bytes]) -> None:

@@ -55,6 +55,7 @@ class Transport:
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
         self._local = threading.local()
+        self._all: list[http.client.HTTPConnection] = []
 
     def as_actor(self, actor: Actor) -> Self:
         """Return the same transport, over the same connections, that says somebody else asks."""
@@ -106,6 +107,7 @@ class Transport:
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._local.connection = connection
+            self._all.append(connection)
             self._local.closer = _WithThread(connection)
         connection.request(method, self.base + path, body=body, headers={**self.headers, **(headers or {})})
         return connection.getresponse()
@@ -114,6 +116,8 @@ class Transport:
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
+            if connection in self._all:
+                self._all.remove(connection)
             self._local.connection = None
 
     def _unreachable(self, error: Exception) -> UnavailableError:
@@ -123,8 +127,10 @@ class Transport:
         )
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        self._drop()
+        """Close the connections of all threads."""
+        while self._all:
+            self._all.pop().close()
+        self._local = threading.local()
 
 
 def _error_of(response: http.client.HTTPResponse) -> Exception:

@@ -102,9 +102,9 @@ def told(node: Node) -> list[tuple[str, str]]:
         elif isinstance(value, float):
             value = f"{value:.6g}"
         text = str(value)
-        found.append((key.removesuffix("_at").replace("_", " "), text if len(text) <= 90 else text[:89] + "…"))
+        found.append((key.replace("_", " "), text if len(text) <= 90 else text[:89] + "…"))
     return found
 
 
 def _cut(title: str) -> str:
-    return title if len(title) <= 29 else title[:28] + "…"
+    return title if len(title) <= 27 else title[:26] + "…"

@@ -76,10 +76,12 @@ def _charts(windows: list[Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _heat(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    # A square root keeps what is near the bar apart from what is near nothing, whatever the worst column does.
+    greatest = max(0.5, *(row["psi"] for row in rows))
     return {
         "data": {"values": rows},
         "mark": "rect",
-        "height": {"step": 20},
+        "height": 40 + 22 * len({row["column"] for row in rows}),
         "encoding": {
             "x": {"field": "start", "type": "ordinal", "title": None, "axis": {"labelAngle": 0, "labelOverlap": True}},
             "y": {"field": "column", "type": "nominal", "title": None},
@@ -87,7 +89,7 @@ def _heat(rows: list[dict[str, Any]]) -> dict[str, Any]:
                 "field": "psi",
                 "type": "quantitative",
                 "title": "index",
-                "scale": {"domain": [0, 0.4], "clamp": True},
+                "scale": {"type": "sqrt", "domain": [0, greatest]},
             },
             "tooltip": [
                 {"field": "start"},

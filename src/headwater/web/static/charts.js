@@ -12,7 +12,7 @@
   const draw = () => document.querySelectorAll("figure[data-spec]").forEach((figure) => {
     const spec = JSON.parse(figure.dataset.spec);
     spec.width ??= "container";
-    spec.autosize ??= { type: typeof spec.height === "object" ? "fit-x" : "fit", contains: "padding" };
+    spec.autosize ??= { type: "fit", contains: "padding" };
     window.vegaEmbed(figure, spec, { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" }, config: config() })
       .then(() => figure.classList.add("drawn"))
       .catch((error) => { figure.classList.add("failed"); figure.textContent = "The chart could not be drawn: " + error.message; });
