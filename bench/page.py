@@ -17,6 +17,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem
 h1 { font-size: 1.5rem } h2 { font-size: 1.05rem; margin: 2rem 0 .3rem } .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100% } th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line);
  text-align: left; white-space: nowrap } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+td:last-child { white-space: normal; min-width: 9rem }
 tr.us td { font-weight: 600 } .missed, .failed { color: var(--bad) } .met { color: var(--good) }
 svg { width: 12rem; height: 1rem; vertical-align: middle } .us svg { color: var(--us) } svg { color: var(--other) }
 small, .about { color: var(--other) }

@@ -88,7 +88,7 @@ def _tagged(project: LocalProject, said: dict[str, Any]) -> bool:
 
 
 _FACTS: dict[str, Callable[[LocalProject, dict[str, Any]], bool]] = {
-    "project": lambda project, said: bool(project.id == said["id"]),
+    "project": lambda project, said: project.id == said["id"] and project.settings.text("project", "name") == "crash",
     "version": _version,
     "branch": _head_reached,
     "tag": _tagged,

@@ -86,7 +86,7 @@ def _checked_and_moved(project: Project, chosen: Version, head: Version | None, 
         names = ", ".join(result.name for result in failed[:5])
         text = (
             f"{chosen.ref} waits in quarantine: {len(failed)} of {len(verdicts[0].results)} checks failed ({names}). "
-            f"Branch '{branch}' did not move. Correct the data and publish again; 'hw data quarantine' lists them."
+            f"Branch '{branch}' did not move. Correct the data and publish again; 'hw check quarantine' lists them."
         )
         return Publication(version=chosen, verdicts=verdicts, published=False, branch=branch, message=text)
     try:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .context import Context, pass_context, size, table, when
+
+if TYPE_CHECKING:
+    from headwater.evaluate import Evidence
 
 
 @click.group()
@@ -112,7 +116,7 @@ def evaluate(
 
     with context.open() as project:
         evidence = evaluate_model(project, ref, data, target, slices=slices, where=where, time=time)
-    context.show(evidence)
+    context.show(evidence, lambda: evidence_text(evidence))
 
 
 @model.command("compare")
@@ -139,7 +143,7 @@ def compare(
 
     with context.open() as project:
         evidence = compare_models(project, champion, challenger, data, target, metric=metric, where=where, time=time)
-    context.show(evidence)
+    context.show(evidence, lambda: evidence_text(evidence))
 
 
 @model.command("parity")
@@ -154,7 +158,7 @@ def parity(context: Context, ref: str, data: str, where: str | None, tolerance: 
 
     with context.open() as project:
         evidence = check(project, ref, data, where=where, tolerance=tolerance)
-    context.show(evidence)
+    context.show(evidence, lambda: evidence_text(evidence))
     return 0 if evidence.body["passed"] else 1
 
 
@@ -177,3 +181,16 @@ def predict(context: Context, ref: str, rows: Path) -> None:
     with context.open() as project:
         answers = load_model(project, ref).predict(given)
     context.show(answers, lambda: msgspec.json.encode(answers).decode())
+
+
+def evidence_text(evidence: Evidence) -> str:
+    """Return a measurement as people read it: its sentence, and its metrics with intervals."""
+    body = evidence.body
+    lines = [str(body[key]) for key in ("sentence", "why") if body.get(key)]
+    metrics = body.get("metrics", {})
+    rows = [(name, f["value"], f.get("low"), f.get("high")) for name, f in metrics.items() if isinstance(f, dict)]
+    if rows:
+        shown = [(name, *("" if x is None else f"{x:.4f}" for x in numbers)) for name, *numbers in rows]
+        lines.append(table(("metric", "value", "low", "high"), shown, right=(1, 2, 3)))
+    lines.append(f"recorded as {evidence.ref}")
+    return "\n".join(lines)

@@ -33,13 +33,17 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Closure(msgspec.Struct, frozen=True):
-    """The code of a step. ``modules`` are all that importing it runs; ``outside`` are top-level names of others'."""
+    """The code of a step. ``modules`` are all that importing it runs; ``outside`` are top-level names of others'.
+
+    ``inner`` are others' modules that functions import when they are called.
+    """
 
     digest: str
     items: list[Item]
     modules: list[str]
     outside: list[str]
     hazards: list[tuple[str, Hazard]]
+    inner: list[str]
 
 
 class Analysis:
@@ -201,6 +205,7 @@ class _Walk:
         self.names: set[tuple[str, str]] = set()
         self.outside: set[str] = set()
         self.whole: set[str] = set()
+        self.inner: set[str] = set()
         self.waiting: list[Place] = []
 
     def from_name(self, module: str, name: str) -> Closure:
@@ -225,6 +230,8 @@ class _Walk:
         kind, _, name = target.partition(":")
         if kind == "outside":
             self.outside.add(name)
+        elif kind == "import" and not self.analysis.tree.has(name):
+            self.inner.add(name)
         else:
             self.roots.add(name)
         if kind == "module" and name in self.analysis.tree.files and name not in self.whole:
@@ -287,4 +294,4 @@ class _Walk:
                 self.outside.update(each.partition(".")[0] for each in unused if not tree.has(each))
         fixed = [each for each in ordered if len(each) == 2]
         free = sorted(each for each in ordered if len(each) == 3)
-        return Closure(digest_of([fixed, free]), items, modules, sorted(self.outside), hazards)
+        return Closure(digest_of([fixed, free]), items, modules, sorted(self.outside), hazards, sorted(self.inner))

@@ -332,7 +332,9 @@ class Engine:
                 raise DamagedInput(dependency, error) from error
         args, kwargs = unbind(task.step.function, bound)
         modules = self.code.closure(task.name, self.found.also).modules
-        environ = {"HEADWATER_RUN": self.run_id, "HEADWATER_TASK": task.id}
+        environ = {
+            "HEADWATER_RUN": self.run_id, "HEADWATER_TASK": task.id, "HEADWATER_AS": self.project.actor.name,
+        }  # fmt: skip
         return {
             "step": task.name, "name": task.step.__name__, "args": args, "kwargs": kwargs, "contents": contents,
             "paths": paths, "modules": modules, "environ": environ,
@@ -454,9 +456,11 @@ class Engine:
         """Return a task as a job for the pool."""
         from .pool import Job
 
+        closure = self.code.closure(task.name, self.found.also)
         return Job(
             step=task.name,
-            code=self.code.closure(task.name, self.found.also).digest,
+            code=closure.digest,
+            imports=closure.inner,
             request=self.request_of(task),
             timeout_s=task.step.options.timeout_s,
             ended=ended,

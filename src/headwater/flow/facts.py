@@ -16,7 +16,7 @@ from headwater.canonical import digest
 from .hazards import hazard_of
 from .mentions import Mentions, chain_of
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Imported(msgspec.Struct, frozen=True, array_like=True):

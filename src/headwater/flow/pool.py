@@ -39,6 +39,7 @@ class Job(msgspec.Struct, kw_only=True):
 
     step: str
     code: str
+    imports: list[str]
     request: dict[str, Any]
     timeout_s: float | None
     ended: Callable[[dict[str, Any]], None]
@@ -54,7 +55,7 @@ class _Running:
         self.pid = 0
         self.status: int | None = None
         self.answer: dict[str, Any] | None = None
-        self.deadline = None if job.timeout_s is None else time.monotonic() + job.timeout_s
+        self.deadline: float | None = None
         self.why_killed = ""
 
 
@@ -127,7 +128,7 @@ class Pool:
         out, out_there = os.pipe()
         err, err_there = os.pipe()
         try:
-            message = {"step": job.step, "code": job.code}
+            message = {"step": job.step, "code": job.code, "imports": job.imports}
             wire.send(process.control, message, [there.fileno(), out_there, err_there])
         except OSError:
             self.waiting.insert(0, job)
@@ -223,6 +224,8 @@ class Pool:
             message = None
         if message is not None and "pid" in message:
             running.pid = message["pid"]
+            if running.job.timeout_s is not None:
+                running.deadline = time.monotonic() + running.job.timeout_s
             return
         running.answer = message
         self._finish(running)

@@ -86,6 +86,8 @@ class Watch:
             self.sockets.setdefault(text, text)
 
     def _counts(self, full: str) -> bool:
+        if full == f"{self.root}/headwater.toml":
+            return False  # opening the project reads its settings; what they decide is not a step's value
         if not full.startswith(f"{self.root}/.headwater/") and full.startswith(f"{self.root}/"):
             # A virtual environment inside the project's folder is still no data.
             return not full.endswith((".pyc", ".pyo")) and not full.startswith(self._quiet)

@@ -28,6 +28,9 @@ from .watching import Watch
 
 # Their thread pools start on import and are not there in the child of a fork.
 _NOT_FORKABLE = ("polars", "tensorflow", "jax", "grpc", "ray")
+# Slow to import and safe to import before a fork: what a step imports of them is imported once, for all.
+_AHEAD = frozenset({"numpy", "pandas", "pyarrow", "scipy", "sklearn", "skops", "joblib", "duckdb", "onnx", "skl2onnx"})
+_FORMAT_OF = {"pandas": "pyarrow.parquet", "sklearn": "skops.io"}
 
 
 class Worker:
@@ -82,6 +85,7 @@ class Worker:
                 self._run_here(channel, out, err, expected)
                 continue
             refused = self._refusal(message["step"], expected)
+            self._import_ahead(message["imports"])
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
             pid = os.fork()
             if pid == 0:
@@ -90,6 +94,21 @@ class Worker:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             for each in descriptors:
                 os.close(each)
+
+    def _import_ahead(self, names: list[str]) -> None:
+        """Import others' modules that the next child would import; what fails here fails there, with its error."""
+        self.watch.on = False
+        wanted = [name for name in names if name.partition(".")[0] in _AHEAD]
+        wanted += [
+            form for name, form in _FORMAT_OF.items() if name in (*sys.modules, *(n.split(".")[0] for n in wanted))
+        ]
+        for name in wanted:
+            if name not in sys.modules:
+                try:
+                    __import__(name)
+                except Exception:  # noqa: BLE001  # importing runs code of the library's own
+                    continue
+        self.watch.on = True
 
     def _refusal(self, step: str, expected: str) -> str:
         """Return why a task may not run here: its code is not what its key was made of."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headwater.evaluate import register_model as register_estimator
+from headwater.flow import current_run_id
 from headwater.model import Loaded, ModelVersion, load
 from headwater.project import Project, current_project
 
@@ -14,9 +15,12 @@ def register_model(
 ) -> ModelVersion:
     """Register a fitted scikit-learn estimator: files, contract, training profile, ONNX export and its parity.
 
-    ``details`` are those of ``headwater.evaluate.register_model``: params, metrics, run, trained_on, card, …
+    ``details`` are those of ``headwater.evaluate.register_model``: params, metrics, trained_on, card, …; ``run`` is the
+    flow's run that calls it, unless given.
     """
-    return register_estimator(project or current_project(), name, estimator, sample, **details)
+    return register_estimator(
+        project or current_project(), name, estimator, sample, **{"run": current_run_id(), **details}
+    )
 
 
 def load_model(ref: str, *, project: Project | None = None) -> Loaded:
