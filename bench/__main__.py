@@ -20,7 +20,7 @@ from .peers import Peers
 from .runner import Result, run_comparison
 from .setting import ROOT, Setting
 from .table import as_json, table
-from .values import MeasureError
+from .values import MeasureError, without_goals
 
 HERE = Path(__file__).parent
 
@@ -41,7 +41,9 @@ def main() -> int:
             started = time.perf_counter()
             try:
                 with MEASURES[name](setting) as comparisons:
-                    for comparison in comparisons:
+                    for whole in comparisons:
+                        # A share of the work says nothing about a goal, which is meant for all of it.
+                        comparison = whole if asked.share == 1 else without_goals(whole)
                         results += run_comparison(comparison, asked.rounds, Path(work), say)
             except MeasureError as error:
                 broken.append(f"{name}: FAILED before its first round: {error}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -80,3 +80,8 @@ def absent(name: str, role: Role, why: str) -> Contender:
         raise MeasureError(why)
 
     return Contender(name, role, never, missing=why)
+
+
+def without_goals(comparison: Comparison) -> Comparison:
+    """Return the comparison with nothing to reach."""
+    return replace(comparison, quantities=tuple(replace(each, goal=None) for each in comparison.quantities))

@@ -11,7 +11,7 @@ from bench.peers import Peers
 from bench.process import free_port, run, serving, tree
 from bench.runner import run_comparison
 from bench.table import table
-from bench.values import Comparison, Contender, Go, Goal, MeasureError, Quantity, Sample, absent
+from bench.values import Comparison, Contender, Go, Goal, MeasureError, Quantity, Sample, absent, without_goals
 
 WALL = Quantity("wall", "s", "lower", Goal(10))
 
@@ -79,6 +79,14 @@ def test_the_pass_that_warms_up_is_not_counted(tmp_path: Path) -> None:
     (result,) = run_comparison(Comparison("work", (WALL,), (contender,), warm=True), 2, tmp_path)
 
     assert (result.lines[0].median, result.lines[0].rounds) == (1.5, 2)
+
+
+def test_a_share_of_the_work_meets_no_goal(tmp_path: Path) -> None:
+    part = without_goals(Comparison("work", (WALL,), (Contender("hw", "us", timed("pass")),)))
+
+    (result,) = run_comparison(part, 1, tmp_path)
+
+    assert (result.lines[0].goal, result.lines[0].rounds) == ("", 1)
 
 
 def test_a_peer_that_is_not_there_has_a_row_that_says_so(tmp_path: Path) -> None:

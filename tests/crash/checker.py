@@ -62,7 +62,7 @@ def _asked(project: LocalProject, said: dict[str, Any]) -> str:
 def _version(project: LocalProject, said: dict[str, Any]) -> bool:
     ref = f"version:{said['id']}"
     texts = {name: read_bytes(project, ref, name).decode() for name in said["texts"]}
-    return resolve(project, ref).root == said["root"] and texts == said["texts"]
+    return bool(resolve(project, ref).root == said["root"] and texts == said["texts"])
 
 
 def _release(project: LocalProject, said: dict[str, Any]) -> bool:
@@ -75,7 +75,7 @@ def _model(project: LocalProject, said: dict[str, Any]) -> bool:
 
 
 def _object(project: LocalProject, said: dict[str, Any]) -> bool:
-    return project.objects.get(said["digest"]).decode() == said["text"]
+    return bool(project.objects.get(said["digest"]).decode() == said["text"])
 
 
 def _head_reached(project: LocalProject, said: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from headwater.durable import crash_point, disk_error, link_new, make_directory, sync_file
+from headwater.durable import crash_point, disk_error, link_new, make_directory, sync_directory, sync_file
 from headwater.errors import StorageError
 
 from .backend import Backend, PackMissing
@@ -58,6 +58,7 @@ class FolderBackend(Backend):
                 # The name is taken by a file cut short: these bytes are verified, those are not what they say.
                 crash_point("objects.pack.heal")
                 os.replace(path, target)
+                sync_directory(target.parent, "objects.pack")
                 self._forget(pack)
         except OSError as error:
             raise disk_error(error, target) from error

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .local import LocalProject
 
 _LONGEST = 200
+_SECRET = frozenset({"password", "secret", "text"})  # arguments of these names are written nowhere
 
 
 def record_audit(
@@ -32,5 +33,6 @@ def record_audit(
 def _subject(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Return the arguments in short: plain values only, so that no secret object and no payload is kept."""
     parts = [str(value) for value in args if isinstance(value, str | int | bool)]
-    parts += [f"{key}={value}" for key, value in kwargs.items() if isinstance(value, str | int | bool)]
+    shown = {key: value for key, value in kwargs.items() if key not in _SECRET}
+    parts += [f"{key}={value}" for key, value in shown.items() if isinstance(value, str | int | bool)]
     return " ".join(parts)[:_LONGEST]
