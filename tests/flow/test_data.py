@@ -214,15 +214,15 @@ def test_another_version_of_an_imported_library_runs_the_step_again(
         """,
     )
     first = run(sqlite_project)
-    fake_library(tmp_path, "2.0")
+    fake_library(tmp_path, "2.0.0")
     importlib.invalidate_caches()
     sys.modules.pop("hwfake", None)
     second = run(sqlite_project)
     sys.modules.pop("hwfake", None)
 
-    assert (first.value, second.value) == (["1.0", 1], ["2.0", 1])
+    assert (first.value, second.value) == (["1.0", 1], ["2.0.0", 1])
     assert [task.outcome for task in second.tasks] == ["ran", "remembered"]
-    assert second.tasks[0].why == "ran again: the library hwfake is 2.0, was 1.0"
+    assert second.tasks[0].why == "ran again: the library hwfake is 2.0.0, was 1.0"
 
 
 def test_no_step_sees_what_another_left_in_memory(sqlite_project: LocalProject) -> None:

@@ -329,35 +329,6 @@ def _workers_left(project: LocalProject) -> list[str]:
     return found
 
 
-def test_a_strict_step_fails_on_what_it_does_not_declare(sqlite_project: LocalProject) -> None:
-    write(sqlite_project, "hello", "notes.txt")
-    write(
-        sqlite_project,
-        """
-        from pathlib import Path
-
-        def read():
-            return Path(__file__).with_name("notes.txt").read_text()
-
-        @step(strict=True)
-        def careless():
-            return read()
-
-        @step(strict=True, files=["notes.txt"])
-        def careful():
-            return read()
-
-        @flow
-        def main():
-            return [careful(), careless()]
-        """,
-    )
-    outcome = run(sqlite_project)
-
-    assert outcomes(outcome) == ["ran", "failed"]
-    assert "the step is strict, and it read the file notes.txt" in outcome.tasks[1].error
-
-
 def test_wrong_arguments_name_the_right_ones(sqlite_project: LocalProject) -> None:
     write(sqlite_project, CHAIN)
 
