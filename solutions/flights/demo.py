@@ -113,14 +113,15 @@ def months(story: Story, rows: int) -> None:
             f"{'/'.join(traffic['versions'])} at {rate:,.0f} a second"
         )
         report = story.watch(month)
-        for alarm in report.alarms[:1]:
-            say(f"  ALARM {alarm.title}")
+        for alarm in report.alarms:
+            say(f"  ALARM ({alarm.kind}) {alarm.title}")
         for window in report.windows:
             auc = window.body.get("metrics", {}).get("auc")
             if window.kind == "performance" and auc and window.rows >= FEW:
                 say(f"  measured AUC {auc['value']:.3f} of v{window.number} once {window.rows:,} outcomes had arrived")
-        if report.alarms:
-            retraining(story, report.alarms[0])
+        for alarm in report.alarms:
+            if alarm.kind == "drift":  # what the trigger in headwater.toml matches
+                retraining(story, alarm)
 
 
 def faulty_month(story: Story, month: int) -> None:
