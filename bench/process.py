@@ -196,6 +196,18 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
+    # Killed is not yet gone: what still ends would take CPU and memory from the next to be measured.
+    until = time.monotonic() + 5
+    while any(map(runs, pids)) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _kill(group: int) -> None:

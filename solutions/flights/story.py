@@ -54,6 +54,7 @@ class Story:
         self.months: list[Path] = []
         self.first_version = ""
         self.url = ""
+        self._newest = ""
         self._server: subprocess.Popen[bytes] | None = None
 
     # ---- data
@@ -143,13 +144,14 @@ class Story:
         """Return the newest request for production."""
         return list_release_requests(self.project, "delay", limit=1)[0]
 
-    def roll_back(self) -> str:
-        """Put the first version back into production."""
-        return f"back to v{rollback(self.project, 'delay', 'production', reason='show that it works').number}"
+    def roll_back(self) -> None:
+        """Put back what production pointed to before."""
+        self._newest = self.model("delay@production").id
+        rollback(self.project, "delay", "production", reason="show that it works")
 
-    def roll_forward(self) -> str:
+    def roll_forward(self) -> None:
         """Put production forward again to what it was before the rollback."""
-        return f"forward to v{rollback(self.project, 'delay', 'production', reason='and forward again').number}"
+        rollback(self.project, "delay", "production", to=self._newest, reason="and forward again")
 
     # ---- serving
 
@@ -183,7 +185,7 @@ class Story:
         """Send a month's sample from a client in its own process and return what it counted."""
         return self._counted(self._client(month, rows))
 
-    def traffic_during(self, month: int, rows: int, acts: Sequence[Callable[[], str]]) -> dict[str, Any]:
+    def traffic_during(self, month: int, rows: int, acts: Sequence[Callable[[], None]]) -> dict[str, Any]:
         """Send a sample while ``acts`` are done one after the other."""
         client = self._client(month, rows)
         time.sleep(2.0)

@@ -8,7 +8,7 @@ import pytest
 from bench.measures.size import core_of
 from bench.page import page
 from bench.peers import Peers
-from bench.process import free_port, run, serving, tree
+from bench.process import free_port, run, runs, serving, tree
 from bench.runner import run_comparison
 from bench.table import table
 from bench.values import Comparison, Contender, Go, Goal, MeasureError, Quantity, Sample, absent, without_goals
@@ -121,7 +121,7 @@ def test_a_server_and_its_children_end_with_the_block(tmp_path: Path) -> None:
         assert len(pids) == 2
         assert server.memory_mib() > 1
 
-    assert [pid for pid in pids if _runs(pid)] == []
+    assert [pid for pid in pids if runs(pid)] == []
 
 
 def test_a_server_that_ends_before_it_answers_is_an_error_with_its_last_line(tmp_path: Path) -> None:
@@ -130,13 +130,6 @@ def test_a_server_that_ends_before_it_answers_is_an_error_with_its_last_line(tmp
         serving([sys.executable, "-c", "raise SystemExit('no port for me')"], "http://127.0.0.1:9/", tmp_path),
     ):
         raise AssertionError("the block must not begin")
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_the_core_of_a_lock_is_what_the_core_needs_and_no_more() -> None:
