@@ -146,7 +146,8 @@ def test_rejecting_keeps_the_reason_and_moves_nothing(fresh: Callable[[], Site],
 
 def test_a_channel_is_rolled_back_through_the_form(fresh: Callable[[], Site], browser_page: Page) -> None:
     site = fresh()
-    browser_page.on("dialog", lambda dialog: dialog.accept())
+    # Answered in the page: the run's workers share one browser, and any of them may dismiss a native dialog first.
+    browser_page.add_init_script("window.confirm = (question) => { window.asked = question; return true; }")
     look(browser_page, f"{site.url}/models/delay")
 
     browser_page.get_by_label("Reason to roll staging back").fill("v2 was slower")
