@@ -30,17 +30,22 @@ def ticking_clock(start_us: int = 1_767_225_600_000_000) -> Callable[[], int]:
 @contextmanager
 def served(project: LocalProject, routes: Sequence[Any] = ()) -> Iterator[str]:
     """Serve an open project on a free loopback port, in a thread of this process; yields its address."""
+    from headwater.api.app import build_app
+
+    with running(build_app(project, routes=routes)) as address:
+        yield address
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
+    """Serve an ASGI application on a free loopback port, in a thread of this process; yields its address."""
     from granian.constants import Interfaces
     from granian.server.embed import Server
-
-    from headwater.api.app import build_app
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = Server(
-        build_app(project, routes=routes), address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False
-    )
+    server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), daemon=True)
     thread.start()
@@ -50,11 +55,11 @@ def served(project: LocalProject, routes: Sequence[Any] = ()) -> Iterator[str]:
         yield address
     finally:
         loop.call_soon_threadsafe(server.stop)
-        thread.join(10)
+        thread.join(20)
         loop.close()
 
 
-def _wait_for(address: str, seconds: float = 10) -> None:
+def _wait_for(address: str, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while True:
         try:

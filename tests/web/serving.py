@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +16,7 @@ from headwater.project import LocalProject, Project
 from headwater.release import list_release_requests
 from headwater.serve import list_predictions
 from headwater.track import list_runs
+from tests.projects import running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -37,40 +33,11 @@ class Site:
 @contextmanager
 def site(project: Project) -> Iterator[Site]:
     """Serve pages, API and serving of a project on a free loopback port; it is closed with the server."""
-    from granian.constants import Interfaces
-    from granian.server.embed import Server
-
     from headwater.web.app import build_server
 
     assert isinstance(project, LocalProject)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    app = build_server(project, workers=0)
-    server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(address)
+    with running(build_server(project, workers=0)) as address:
         yield Site(url=address, project=project)
-    finally:
-        loop.call_soon_threadsafe(server.stop)
-        thread.join(20)
-        loop.close()
-
-
-def _wait_for(address: str, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/healthz"):
-                return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
 
 
 def addresses(project: Project) -> dict[str, str]:
