@@ -223,6 +223,28 @@ def test_a_killed_worker_fails_its_step_only(sqlite_project: LocalProject) -> No
     assert outcome.status == "failed" and "SIGKILL" in outcome.tasks[0].error
 
 
+def test_many_killed_at_once_each_fail_by_themselves(sqlite_project: LocalProject) -> None:
+    """What a worker says of one dead child must not be taken, or waited for, as what it says of another."""
+    write(
+        sqlite_project,
+        """
+        import os, signal
+
+        @step
+        def dies(x):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        @flow
+        def main():
+            return [dies(x) for x in range(120)]
+        """,
+    )
+    outcome = run(sqlite_project)
+
+    assert outcomes(outcome) == ["killed"] * 120
+    assert all("SIGKILL" in task.error for task in outcome.tasks)
+
+
 def test_a_step_that_runs_too_long_is_ended_with_its_children(sqlite_project: LocalProject) -> None:
     write(
         sqlite_project,

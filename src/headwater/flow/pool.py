@@ -20,6 +20,8 @@ from headwater.errors import UserCodeError
 from . import wire
 
 _LINE_BYTES = 65536
+# How long a worker may take to say how a child ended that closed its channel without an answer.
+_ENDING_S = 1.0
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,7 @@ class _Running:
         self.status: int | None = None
         self.answer: dict[str, Any] | None = None
         self.deadline: float | None = None
+        self.silent_until: float | None = None
         self.why_killed = ""
 
 
@@ -154,17 +157,19 @@ class Pool:
 
     def poll(self, timeout_s: float | None) -> None:
         """Wait for something to happen, at most ``timeout_s``, and take it in."""
-        deadlines = [each.deadline for each in self.running if each.deadline is not None]
+        deadlines = [at for each in self.running for at in (each.deadline, each.silent_until) if at is not None]
         if deadlines:
             left = max(0.0, min(deadlines) - time.monotonic())
             timeout_s = left if timeout_s is None else min(timeout_s, left)
         for key, _ in self.selector.select(timeout_s):
-            if key.fd in self.selector.get_map():
+            if self.selector.get_map().get(key.fd) is key:  # what came before may have closed it, or opened another
                 key.data()
         for each in list(self.running):
             if each.deadline is not None and time.monotonic() >= each.deadline:
                 each.deadline = None
                 self._kill(each, f"it ran longer than its timeout of {each.job.timeout_s:g} s")
+            if each.silent_until is not None and time.monotonic() >= each.silent_until:
+                self._finish(each)
         self._hand_out()
 
     def _heard(self, process: _Process) -> None:
@@ -180,9 +185,10 @@ class Pool:
             text = message.get("traceback", "")
             self.failure = UserCodeError(f"the project's code cannot be imported: {message['error']}", text)
         elif "ended" in message:
-            for each in self.running:
-                if each.pid == message["ended"]:
-                    each.status = message["status"]
+            for each in [each for each in self.running if each.pid == message["ended"]]:
+                each.status = message["status"]
+                if each.silent_until is not None:
+                    self._finish(each)
 
     def _lost(self, process: _Process) -> None:
         self.selector.unregister(process.control)
@@ -228,14 +234,21 @@ class Pool:
                 running.deadline = time.monotonic() + running.job.timeout_s
             return
         running.answer = message
-        self._finish(running)
+        if message is None and running.pid and running.status is None and running.worker.forkable:
+            # It died: its worker says how in a moment, on a socket that only _heard reads.
+            self.selector.unregister(running.channel)
+            running.deadline = None
+            running.silent_until = time.monotonic() + _ENDING_S
+        else:
+            self._finish(running)
 
     def _finish(self, running: _Running) -> None:
         if running not in self.running:
             return
         self.running.remove(running)
         running.worker.busy -= 1
-        self.selector.unregister(running.channel)
+        if running.silent_until is None:
+            self.selector.unregister(running.channel)
         running.channel.close()
         for pipe, (_, _held) in running.pipes.items():
             self._read_pipe(running, pipe)
@@ -245,29 +258,9 @@ class Pool:
             os.close(pipe)
         answer = running.answer
         if answer is None:
-            answer = {"killed": running.why_killed or self._how_it_ended(running)}
+            ended = f"its process ended without a result ({_ending(running.status)})"
+            answer = {"killed": running.why_killed or ended}
         running.job.ended(answer)
-
-    def _how_it_ended(self, running: _Running) -> str:
-        """Ask the worker how a child ended that gave no answer."""
-        end = time.monotonic() + 1.0
-        while running.status is None and running.worker in self.processes and time.monotonic() < end:
-            running.worker.control.settimeout(0.2)
-            try:
-                message, _ = wire.receive(running.worker.control)
-            except OSError:
-                continue
-            finally:
-                running.worker.control.settimeout(None)
-            if message is None:
-                break
-            if message.get("ended") == running.pid:
-                running.status = message["status"]
-            else:
-                for each in self.running:
-                    if each.pid == message.get("ended"):
-                        each.status = message["status"]
-        return f"its process ended without a result ({_ending(running.status)})"
 
     def _kill(self, running: _Running, why: str) -> None:
         running.why_killed = why
