@@ -7,10 +7,14 @@ from pathlib import Path
 import click
 
 from .context import Context, pass_context, size, table, when
+from .lazy import LazyGroup
 from .progress import file_progress
 
+# Commands that have their own files, in the order in which the help shows them.
+ELSEWHERE: dict[str, tuple[str, str]] = {}
 
-@click.group()
+
+@click.group(cls=LazyGroup, lazy=ELSEWHERE)
 def data() -> None:
     """Datasets. A ref names a version: flights, flights@main, flights@v12, flights@2026-11-01, flights@TAG."""
 
