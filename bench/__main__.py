@@ -20,7 +20,7 @@ from .peers import Peers
 from .runner import Result, run_comparison
 from .setting import ROOT, Setting
 from .table import as_json, table
-from .values import MeasureError, without_goals
+from .values import MeasureError, without_goals, without_peers
 
 HERE = Path(__file__).parent
 
@@ -44,6 +44,7 @@ def main() -> int:
                     for whole in comparisons:
                         # A share of the work says nothing about a goal, which is meant for all of it.
                         comparison = whole if asked.share == 1 else without_goals(whole)
+                        comparison = without_peers(comparison) if asked.no_peers else comparison
                         results += run_comparison(comparison, asked.rounds, Path(work), say)
             except MeasureError as error:
                 broken.append(f"{name}: FAILED before its first round: {error}")

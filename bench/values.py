@@ -85,3 +85,8 @@ def absent(name: str, role: Role, why: str) -> Contender:
 def without_goals(comparison: Comparison) -> Comparison:
     """Return the comparison with nothing to reach."""
     return replace(comparison, quantities=tuple(replace(each, goal=None) for each in comparison.quantities))
+
+
+def without_peers(comparison: Comparison) -> Comparison:
+    """Return the comparison of us with the floor alone."""
+    return replace(comparison, contenders=tuple(each for each in comparison.contenders if each.role != "peer"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +154,22 @@ def test_the_exit_code_is_2_for_wrong_use_and_says_what_to_do(place: Path) -> No
         assert found.err.startswith("error: "), words
         assert "Traceback" not in found.err, words
         assert found.out == "", words
+
+
+def test_the_exit_code_is_3_when_it_broke(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pack in (place / ".headwater" / "objects").rglob("*.pack"):
+        pack.unlink()
+    shutil.rmtree(place / ".headwater" / "cache" / "files", ignore_errors=True)
+    lost = hw("data", "read", "flights@main")
+    assert lost.code == 3 and lost.err.startswith("error: ") and "are missing" in lost.err
+
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("headwater.lake.list_datasets", defect)
+    broken = hw("data", "list")
+    assert broken.code == 3 and "ZeroDivisionError: planted" in broken.err
+    assert broken.err.splitlines()[-1].startswith("error: this is a defect")
 
 
 def test_outside_a_project_the_message_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

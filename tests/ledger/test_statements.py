@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
+import headwater.ledger as ledger_package
 from headwater.ledger.dialect import Postgres, SQLite
 from headwater.ledger.dialect.postgres import postgres_query
 from headwater.ledger.statements import schema_statements, split
@@ -46,3 +50,18 @@ def test_a_script_is_cut_at_semicolons_outside_quotes() -> None:
 def test_the_schema_may_be_made_again_without_harm() -> None:
     for statement in schema_statements():
         assert "IF NOT EXISTS" in statement, statement
+
+
+def declared_twice(texts: Iterable[str]) -> list[str]:
+    names = [name for text in texts for name in re.findall(r"(?i)create table if not exists (\w+)", text)]
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def test_no_table_of_the_schema_is_declared_twice() -> None:
+    """IF NOT EXISTS would keep the first one without a word."""
+    texts = [
+        path.read_text("utf-8") for path in sorted((Path(str(ledger_package.__file__)).parent / "schema").glob("*.sql"))
+    ]
+
+    assert len(texts) > 5 and declared_twice(texts) == []
+    assert declared_twice([*texts, "CREATE TABLE IF NOT EXISTS packs (id TEXT)"]) == ["packs"]

@@ -84,7 +84,14 @@ def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "apfs", "fuse.ext4", ""])
 def test_a_local_file_system_is_taken(tmp_path: Path, kind: str) -> None:
-    refuse_network(tmp_path, lambda _: kind)
+    asked: list[Path] = []
+
+    def file_system(path: Path) -> str:
+        asked.append(path)
+        return kind
+
+    refuse_network(tmp_path, file_system)
+    assert asked == [tmp_path]  # it was looked at, and not refused
 
 
 def test_the_file_system_of_a_path_is_that_of_its_mount() -> None:

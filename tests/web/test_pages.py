@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 
+from headwater.access import add_person
 from headwater.lake import set_description
 from headwater.model import channels
 from headwater.monitor import get_alarm, list_alarms
@@ -169,6 +171,55 @@ def test_an_alarm_is_acknowledged_with_a_reason(fresh: Callable[[], Site], brows
 
     settled = get_alarm(site.project, alarm.id)
     assert (settled.acknowledged_by, settled.reason) == ("maria", "a storm; departures were late")
+
+
+def test_a_release_is_asked_for_through_the_form(fresh: Callable[[], Site], browser_page: Page) -> None:
+    site = fresh()
+    claim(browser_page, site, "ann")
+
+    look(browser_page, f"{site.url}/models/delay/v1")
+    browser_page.get_by_label("Channel").fill("shadow")
+    browser_page.get_by_label("Reason").fill("to compare in the evenings")
+    browser_page.get_by_role("button", name="Ask", exact=True).click()
+    browser_page.get_by_text("to compare in the evenings").first.wait_for()
+
+    newest = list_release_requests(site.project)[0]
+    assert (newest.channel, newest.reason, newest.requested_by) == ("shadow", "to compare in the evenings", "ann")
+
+
+def test_where_there_are_accounts_a_password_opens_the_pages_and_signing_out_closes_them(
+    fresh: Callable[[], Site], browser_page: Page
+) -> None:
+    site = fresh()
+    add_person(site.project, "maria", ["approver"], password="correct horse battery")
+
+    def sign_in(password: str) -> None:
+        browser_page.get_by_label("Name").fill("maria")
+        browser_page.get_by_label("Password").fill(password)
+        browser_page.get_by_role("button", name="Sign in").click()
+
+    browser_page.goto(f"{site.url}/models?q=delay")
+    sign_in("wrong horse battery")
+    browser_page.locator(".note.bad").wait_for()
+    assert httpx.get(f"{site.url}/models", headers=HTML).status_code in (303, 401)
+    sign_in("correct horse battery")
+    browser_page.wait_for_url(f"{site.url}/models?q=delay")
+
+    browser_page.goto(f"{site.url}/sign-in")
+    browser_page.get_by_role("button", name="Sign out maria").click()
+    browser_page.goto(f"{site.url}/models")
+    assert "delay" not in browser_page.inner_text("main")
+
+
+@pytest.mark.parametrize("target", ["//elsewhere.example/", "/\\elsewhere.example/", "https://elsewhere.example/"])
+def test_signing_in_leads_to_a_page_of_this_server_only(
+    fresh: Callable[[], Site], browser_page: Page, target: str
+) -> None:
+    site = fresh()
+    browser_page.goto(f"{site.url}/sign-in?{urlencode({'next': target})}")
+    browser_page.get_by_label("Name").fill("maria")
+    browser_page.get_by_role("button", name="Use this name").click()
+    browser_page.wait_for_url(f"{site.url}/")
 
 
 @pytest.mark.parametrize("token", [{}, {"csrf": "made up"}])

@@ -41,6 +41,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+_DEFECT = "this is a defect of Headwater's own. What was recorded before stays; please report the lines above."
+
+
 @click.group(
     cls=LazyGroup,
     lazy=COMMANDS,
@@ -84,6 +87,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception:  # noqa: BLE001  # Python would end with 1, which here means that the answer is no
+        import traceback
+
+        traceback.print_exc()
+        click.echo(f"{click.style('error: ', fg='red', bold=True)}{_DEFECT}", err=True)
+        sys.exit(3)
 
 
 def _json_anywhere(arguments: list[str]) -> list[str]:

@@ -242,6 +242,7 @@ class ObjectStore:
 
         Raises:
             NotFoundError: the store has no such object.
+            CorruptError: nor has it all of its packs.
         """
         location = self._index.find_one(digest)
         if location is None:
@@ -251,12 +252,24 @@ class ObjectStore:
             self.refresh(whole=True)
             location = self._index.find_one(digest)
         if location is None:
-            raise NotFoundError(
-                f"the store has no object {digest.hex()}. If it was put on another machine, its fact may not be "
-                "recorded yet; 'hw verify' tells whether a pack is missing.",
-                digest=digest.hex(),
-            )
+            raise self._not_found(digest)
         return location
+
+    def _not_found(self, digest: bytes) -> NotFoundError | CorruptError:
+        """Return the error for an object that no pack in its place holds: it was never here, or its pack is lost."""
+        lost = [record.id for record in self.wanted() if self.backend.size(record.id) is None]
+        if lost:
+            return CorruptError(
+                f"object {digest.hex()} cannot be read, and {len(lost)} pack(s) that the project needs are missing, "
+                f"{lost[0]} first. Bring the files back from a backup; 'hw verify' names them all.",
+                digest=digest.hex(),
+                packs=lost[:100],
+            )
+        return NotFoundError(
+            f"the store has no object {digest.hex()}. If it was put on another machine, its fact may not be "
+            "recorded yet.",
+            digest=digest.hex(),
+        )
 
     def locate_many(self, digests: Sequence[bytes]) -> dict[bytes, Location]:
         """Return where each of the objects lies.

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -82,7 +83,8 @@ def on_error(request: Request, error: Exception) -> Response:
     if _for_program(request):
         return error_answer(request, error)
     if isinstance(error, UnauthenticatedError):
-        return RedirectResponse(f"/sign-in?next={request.url.path}", 303)
+        after = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/sign-in?{urlencode({'next': after})}", 303)
     return page(request, "error.html", error.http_status, title="That did not work", error=error)
 
 

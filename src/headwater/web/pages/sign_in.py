@@ -17,7 +17,7 @@ from ..rendering import page
 async def show(request: Request) -> Response:
     """GET /sign-in."""
     accounts = await run_in_threadpool(accounts_exist, root_project(request))
-    return page(request, "sign_in.html", title="Who are you?", accounts=accounts, error="")
+    return _form(request, accounts=accounts, after=request.query_params.get("next", "/"))
 
 
 async def submit(request: Request) -> Response:
@@ -33,9 +33,17 @@ async def submit(request: Request) -> Response:
         try:
             person = await run_in_threadpool(sign_in, project, form.get("name", ""), form.get("password", ""))
         except UnauthenticatedError as error:
-            return page(request, "sign_in.html", 401, title="Who are you?", accounts=True, error=error.message)
+            return _form(request, 401, accounts=True, after=form.get("next", "/"), error=error.message)
         request.session["person"] = person.name
     else:
         request.session["claimed"] = form.get("name", "").strip()[:80]
-    target = form.get("next", "/")
-    return RedirectResponse(target if target.startswith("/") and not target.startswith("//") else "/", 303)
+    return RedirectResponse(_within(form.get("next", "/")), 303)
+
+
+def _form(request: Request, status: int = 200, *, accounts: bool, after: str, error: str = "") -> Response:
+    return page(request, "sign_in.html", status, title="Who are you?", accounts=accounts, after=after, error=error)
+
+
+def _within(target: str) -> str:
+    """Return a path of this server, whatever was asked for: browsers read ``//`` and ``/\\`` as another host."""
+    return target if target.startswith("/") and not target.startswith(("//", "/\\")) else "/"
