@@ -56,12 +56,17 @@ class Finished:
 
 
 def run(
-    command: Sequence[str | Path], folder: Path, more: Mapping[str, str] | None = None, *, limit_s: float = 600
+    command: Sequence[str | Path],
+    folder: Path,
+    more: Mapping[str, str] | None = None,
+    *,
+    limit_s: float = 600,
+    expected: int = 0,
 ) -> Finished:
     """Run a command to its end.
 
     Raises:
-        MeasureError: it is not there, ended with another code than 0, or took longer than ``limit_s``.
+        MeasureError: it is not there, ended with another code than ``expected``, or took longer than ``limit_s``.
     """
     words = [str(each) for each in command]
     log = folder / ".command-output"
@@ -85,7 +90,7 @@ def run(
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
     text = log.read_text(errors="replace")
-    if process.returncode:
+    if process.returncode != expected:
         raise MeasureError(f"'{_short(words)}' ended with {process.returncode}: {_last_line(text)}")
     return Finished(wall, used.ru_utime + used.ru_stime, text)
 

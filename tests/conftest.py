@@ -53,6 +53,12 @@ def s3(s3_server: dict[str, str]) -> S3Place:
 
 
 @pytest.fixture(scope="session")
+def kafka_servers() -> str:
+    """Return where the run's Kafka broker answers; tests share it, so each names topics of its own."""
+    return _server("kafka")["servers"]
+
+
+@pytest.fixture(scope="session")
 def browser_server() -> str:
     """Return the address of the run's Chromium."""
     return _server("browser")["cdp"]

@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("profile",),
     ("check",),
     ("lake",),
+    ("working",),
     ("jobs", "notify"),
     ("access",),
     ("project",),

@@ -12,17 +12,25 @@ from bench.setting import Setting
 from bench.values import Comparison
 
 from .flow import flow
+from .growth import growth
 from .help import command_help
+from .large_file import large_file
 from .metrics import metrics
 from .prediction import prediction
 from .server import server
 from .size import size
 from .small_files import small_files
+from .small_files_s3 import small_files_s3
+from .writers import writers
 
 Measure = Callable[[Setting], AbstractContextManager[list[Comparison]]]
 
 MEASURES: dict[str, Measure] = {
     "small-files": small_files,
+    "small-files-s3": small_files_s3,
+    "large-file": large_file,
+    "growth": growth,
+    "writers": writers,
     "flow": flow,
     "metrics": metrics,
     "prediction": prediction,

@@ -167,10 +167,16 @@ def trace_and_replay(story: Story) -> None:
     for line in story.trace_lines():
         say(line)
     chapter(7, "Replay 1,000 random predictions in a fresh process and folder, from an exported bundle")
-    say(story.replay_bundle())
-    chapter(8, "The same check with a planted change")
-    say(f"a changed weight: {story.replay_with_changed_weight()}")
-    say(f"a changed input:  {story.replay_with_changed_input()}")
+    for line in story.replay_bundle():
+        say(line)
+    chapter(8, "The same check with a planted change: the file is named, and what answers differently")
+    for what, lines in (
+        ("a flipped bit in a model's weights", story.replay_with_changed_weight()),
+        ("a changed input", story.replay_with_changed_input()),
+    ):
+        say(f"{what}: {lines[0]}")
+        for line in lines[1:]:
+            say(f"  {line}")
 
 
 if __name__ == "__main__":

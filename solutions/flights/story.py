@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import os
 import shutil
@@ -21,12 +23,13 @@ from faults import plant
 from features import TARGET, add_features
 from source import write_months
 
+from headwater import canonical
 from headwater.check import Publication, publish_files
 from headwater.errors import HeadwaterError
 from headwater.evaluate import Evidence, evaluate_model, find_evidence
 from headwater.flow import Outcome, execute_flow
 from headwater.jobs import Job, list_jobs
-from headwater.model import ModelVersion, get_model_version
+from headwater.model import ModelVersion, get_model_version, load
 from headwater.monitor import Alarm, MonitorReport, acknowledge, list_alarms, run_monitor
 from headwater.project import create_project
 from headwater.release import (
@@ -237,13 +240,13 @@ class Story:
         sources = [node.title for node in graph.nodes if node.kind == "source"]
         return [*lines, f"{len(graph.nodes)} things, {len(sources)} sources: {', '.join(sources)[:150]}"]
 
-    def replay_bundle(self) -> str:
+    def replay_bundle(self) -> list[str]:
         """Export 1,000 predictions and replay them in a fresh process; return what it says."""
         self.bundle = self.folder / "bundle"
         export_bundle(self.project, self.bundle, n=1000)
         return self._replay(self.bundle)
 
-    def replay_with_changed_weight(self) -> str:
+    def replay_with_changed_weight(self) -> list[str]:
         """Flip a bit of a model's weights in a copy of the bundle; return what replaying it says."""
         copy = self._copy("changed-weight")
         model = max((copy / "models").iterdir(), key=lambda path: path.stat().st_size)
@@ -253,27 +256,47 @@ class Story:
         model.write_bytes(data)
         return self._replay(copy)
 
-    def replay_with_changed_input(self) -> str:
-        """Change one input in a copy of the bundle; return what replaying it says."""
+    def replay_with_changed_input(self) -> list[str]:
+        """Change one input in a copy of the bundle; return what was changed, and what replaying it says."""
         copy = self._copy("changed-input")
         batches = copy / "batches.ndjson"
         batches.chmod(0o644)
         lines = batches.read_text().splitlines(keepends=True)
-        lines[0] = change_an_input(lines[0])
+        lines[0], what = self._change_an_input(lines[0])
         batches.write_text("".join(lines))
-        return self._replay(copy, "--force")
+        return [what, *self._replay(copy, "--force")]
+
+    def _change_an_input(self, line: str) -> tuple[str, str]:
+        """Return a row of a bundle with one number changed by 20 so that its model answers otherwise, and what it is.
+
+        A tree need not look at every number of every row, so they are tried one after the other.
+        """
+        row = json.loads(line)
+        model = load(self.project, row["version"])
+        inputs = canonical.decode(base64.b64decode(row["inputs"]))
+        answer = model.predict([inputs], validated=True)
+        numbers = [name for name, value in inputs.items() if isinstance(value, float)]
+        for name, step in itertools.product(numbers, (20.0, -20.0)):
+            changed = {**inputs, name: inputs[name] + step}
+            if model.predict([changed], validated=True) != answer:
+                row["inputs"] = base64.b64encode(canonical.encode(changed)).decode()
+                what = f"'{name}' of prediction {row['prediction']} made {changed[name]:g}, was {inputs[name]:g}"
+                return json.dumps(row) + "\n", what
+        raise AssertionError(f"no number of prediction {row['prediction']} changes its answer")
 
     def _copy(self, name: str) -> Path:
         copy = self.folder / name
         shutil.copytree(self.bundle, copy)
         return copy
 
-    def _replay(self, bundle: Path, *options: str) -> str:
+    def _replay(self, bundle: Path, *options: str) -> list[str]:
+        """Return how many predictions are equal with the exit code, and the findings; versions are left out."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("HEADWATER")}
         command = [sys.executable, "-m", "headwater.trace.bundle", str(bundle), *options]
         done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True, check=False)
-        text = (done.stdout + done.stderr).strip().splitlines()
-        return f"{' '.join(text[:2])[:230]} (exit {done.returncode})"
+        first, *others = done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]]
+        found = [line[:200] for line in others if line.startswith(("not what it says", "different"))]
+        return [f"{first} (exit {done.returncode})", *found[:3]]
 
     # ---- ending
 
@@ -287,16 +310,3 @@ class Story:
             self._server.terminate()
             self._server.wait(20)
         self.project.close()
-
-
-def change_an_input(line: str) -> str:
-    """Return a row of a bundle with its temperature 20 degrees higher."""
-    import base64
-
-    from headwater import canonical
-
-    row = json.loads(line)
-    inputs = canonical.decode(base64.b64decode(row["inputs"]))
-    inputs["temp"] = inputs["temp"] + 20.0
-    row["inputs"] = base64.b64encode(canonical.encode(inputs)).decode()
-    return json.dumps(row) + "\n"

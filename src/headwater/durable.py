@@ -8,12 +8,36 @@ kill the process at the n-th point reached, or to write down the points it passe
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from .errors import StorageError
 
 _at_point: Callable[[str], None] | None = None
+
+
+class Pace:
+    """How quick syncs are lately: while they take under ``slow_s``, blocking an event loop for one costs less than
+    handing it to a thread and back; once they take longer, threads do them for ``truce_s`` seconds, or for twenty times
+    as long as the slow one took.
+    """
+
+    def __init__(self, slow_s: float = 0.002, truce_s: float = 1.0) -> None:
+        self._slow_s = slow_s
+        self._truce_s = truce_s
+        self._usual_s = 0.0
+        self._slow_until = float("-inf")
+
+    def quick(self) -> bool:
+        """Tell whether a sync is likely to be quick."""
+        return time.monotonic() >= self._slow_until
+
+    def took(self, seconds: float) -> None:
+        """Take in how long one took."""
+        self._usual_s += (seconds - self._usual_s) / 8
+        if self._usual_s > self._slow_s:
+            self._slow_until, self._usual_s = time.monotonic() + max(self._truce_s, 20 * seconds), 0.0
 
 
 def on_crash_point(action: Callable[[str], None] | None) -> None:

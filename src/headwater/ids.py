@@ -8,6 +8,7 @@ from .errors import InvalidInputError
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUE = {letter: number for number, letter in enumerate(ALPHABET)} | {"O": 0, "I": 1, "L": 1}
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 LENGTH = 26
 
 
@@ -26,11 +27,14 @@ def new_id(now_us: int, entropy: bytes | None = None) -> str:
 
 def encode(number: int) -> str:
     """Return 128 bits as 26 characters of Crockford base32."""
-    letters = []
-    for _ in range(LENGTH):
-        letters.append(ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(letters))
+    pairs = _PAIRS
+    high, low = number >> 70, number & (1 << 70) - 1
+    return (
+        f"{pairs[high >> 50]}{pairs[high >> 40 & 1023]}{pairs[high >> 30 & 1023]}{pairs[high >> 20 & 1023]}"
+        f"{pairs[high >> 10 & 1023]}{pairs[high & 1023]}{pairs[low >> 60]}{pairs[low >> 50 & 1023]}"
+        f"{pairs[low >> 40 & 1023]}{pairs[low >> 30 & 1023]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}"
+        f"{pairs[low & 1023]}"
+    )
 
 
 def parse(text: str) -> str:

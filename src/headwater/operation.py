@@ -24,19 +24,21 @@ class Caller(Protocol):
 
 
 class Operation:
-    """A declared function: its name, the permission it needs, and whether it changes anything."""
+    """A declared function: its name, the permission it needs, and whether it changes anything.
 
-    __slots__ = ("audited", "body", "name", "needs", "summary")
+    ``brief`` says that it takes about one sync of a file, where the project is a folder on this machine.
+    """
 
-    def __init__(self, name: str, needs: str, body: Callable[..., Any], audited: bool) -> None:
+    def __init__(self, name: str, needs: str, body: Callable[..., Any], audited: bool, brief: bool = False) -> None:
         self.name = name
         self.needs = needs
         self.body = body
         self.audited = audited
+        self.brief = brief
         self.summary = (body.__doc__ or "").strip().split("\n", 1)[0]
 
-    def signature(self) -> Signature:
-        """Return the parameters after the project, with their types, and the type of the result."""
+    @functools.cached_property
+    def _signature(self) -> Signature:
         import inspect
         import typing
 
@@ -49,6 +51,10 @@ class Operation:
             returns=hints.get("return", Any),
             positional=[p.name for p in parameters if p.kind is not p.KEYWORD_ONLY],
         )
+
+    def signature(self) -> Signature:
+        """Return the parameters after the project, with their types, and the type of the result."""
+        return self._signature
 
 
 class Signature:
@@ -65,15 +71,19 @@ class Signature:
 _registry: dict[str, Operation] = {}
 
 
-def operation(name: str, *, needs: str, audited: bool | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def operation(
+    name: str, *, needs: str, audited: bool | None = None, brief: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Declare a function as the operation ``name``, allowed to whoever holds ``needs``.
 
     ``needs`` reads ``area:read``, ``area:write``, ``area:approve`` or ``area:admin``. Everything but reading is
-    audited unless ``audited`` says otherwise (a stream of a thousand metrics a second is not).
+    audited unless ``audited`` says otherwise (a stream of a thousand metrics a second is not). A ``brief`` one is run
+    by a server's event loop itself while nobody else calls one.
     """
 
     def declare(body: Callable[P, R]) -> Callable[P, R]:
-        declared = Operation(name, needs, body, (not needs.endswith(":read")) if audited is None else audited)
+        changes = not needs.endswith(":read")
+        declared = Operation(name, needs, body, changes if audited is None else audited, brief)
         if name in _registry and _registry[name].body.__qualname__ != body.__qualname__:
             raise RuntimeError(f"two operations are called '{name}'")
         _registry[name] = declared

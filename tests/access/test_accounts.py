@@ -16,8 +16,9 @@ from headwater.access import (
     set_roles,
     sign_in,
 )
-from headwater.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
-from headwater.project import LocalProject, create_project
+from headwater.access.actors import LOOK_AGAIN_S
+from headwater.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError, UnavailableError
+from headwater.project import LocalProject, create_project, open_project
 
 DAY_US = 86_400_000_000
 
@@ -29,6 +30,39 @@ def test_the_first_account_ends_claimed_names(sqlite_project: LocalProject) -> N
     assert accounts_exist(sqlite_project)
     with pytest.raises(UnauthenticatedError, match="hw token create"):
         actor_of_claim(sqlite_project, "ben")
+
+
+def test_an_account_made_by_another_process_ends_claimed_names_soon(
+    project_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("headwater.access.actors.time.monotonic", lambda: now)
+    with create_project(project_folder) as server, open_project(project_folder) as other:
+        assert isinstance(other, LocalProject)
+        assert not accounts_exist(server)
+        add_person(other, "maria", ["admin"])
+
+        now = LOOK_AGAIN_S
+        with pytest.raises(UnauthenticatedError, match="accounts"):
+            actor_of_claim(server, "ben")
+
+
+def test_a_ledger_that_does_not_answer_is_not_taken_for_one_without_accounts(
+    sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_person(sqlite_project, "maria", ["admin"])
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_project.ledger, "read", _away)
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                actor_of_claim(sqlite_project, "ben")
+
+    with pytest.raises(UnauthenticatedError):
+        actor_of_claim(sqlite_project, "ben")
+
+
+def _away() -> None:
+    raise UnavailableError("the database does not answer.")
 
 
 def test_a_password_is_right_or_not_and_an_unknown_name_reads_the_same(sqlite_project: LocalProject) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -12,7 +13,9 @@ import pytest
 from headwater.access import add_person, create_token, disable_person, revoke_token
 from headwater.api.operations import load_operations
 from headwater.check import publish_tables
+from headwater.operation import get_operation
 from headwater.project import LocalProject
+from headwater.track import get_run, start_run
 from tests.projects import served
 
 MSGPACK = "application/msgpack"
@@ -83,6 +86,33 @@ def test_roles_hold_over_http(
     assert call(client, "data.list", token).status_code == reads
     assert call(client, "data.set_description", token, dataset="orders", description="all orders").status_code == writes
     assert call(client, "access.audit", token).status_code == administers
+
+
+def test_an_operation_that_the_event_loop_runs_itself_asks_for_the_role_too(
+    client: httpx.Client, sqlite_project: LocalProject
+) -> None:
+    run = start_run(sqlite_project, "fit", {}).id
+    viewer, developer = token_of(sqlite_project, "viewer"), token_of(sqlite_project, "developer")
+    points = [{"key": "loss", "value": 0.5, "step": 1}]
+
+    assert get_operation("run.metrics").brief
+    assert call(client, "run.metrics", viewer, run=run, points=points).status_code == 403
+    assert call(client, "run.metrics", developer, run=run, points=[{"key": "loss"}]).status_code == 400
+    assert call(client, "run.metrics", developer, run=run, points=points).status_code == 200
+    assert get_run(sqlite_project, run).metrics["loss"].points == 1
+
+
+def test_the_points_of_many_clients_at_once_are_all_kept(client: httpx.Client, sqlite_project: LocalProject) -> None:
+    run = start_run(sqlite_project, "fit", {}).id
+
+    def log(step: int) -> int:
+        points = [{"key": "loss", "value": 0.5, "step": step}]
+        return call(client, "run.metrics", run=run, points=points).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(log, range(160))) == {200}
+
+    assert get_run(sqlite_project, run).metrics["loss"].points == 160
 
 
 def test_the_streaming_routes_ask_for_the_role_too(client: httpx.Client, sqlite_project: LocalProject) -> None:

@@ -159,8 +159,12 @@ def test_without_declarations_publishing_moves_the_branch_at_once(project: Proje
 
     publication = publish_files(project, "notes", tmp_path / "a.txt")
     again = publish_files(project, "notes", tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_text("b")
+    changed = publish_files(project, "notes", tmp_path / "a.txt")
 
     assert (publication.published, publication.verdicts) == (True, ())
+    assert [each.version.changed for each in (publication, again, changed)] == [True, False, True]
+    assert (again.version.number, changed.version.number) == (1, 2)
     assert not describe_dataset(project, "notes").branches[0].protected
     assert again.published
     assert "nothing changed" in again.message

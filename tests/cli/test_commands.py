@@ -117,9 +117,10 @@ def test_a_project_is_made_and_data_goes_through_it(tmp_path: Path, monkeypatch:
     rows.write_text("id,price\n1,2.5\n2,4.0\n")
 
     assert "orders@v1" in done("data", "add", "orders", "rows.csv", "-m", "first").out
-    assert "nothing changed" in done("data", "add", "orders", "rows.csv").out
+    assert done("data", "add", "orders", "rows.csv").out == "orders@v1: nothing changed, no new version\n"
     rows.write_text("id,price\n1,2.5\n2,4.0\n3,9.0\n")
-    done("data", "add", "orders", "rows.csv")
+    told = done("data", "add", "orders", "rows.csv").out
+    assert told == "orders@v2: 1 file, 27 B\nbranch 'main' of 'orders' points to v2\n"
     assert done("data", "diff", "orders@v1", "orders@v2", "--json").answer["changed_count"] == 1
     read = done("data", "read", "orders", "--where", "price > 3", "--columns", "id,price", "--json").answer
     assert [row["id"] for row in read] == [2, 3]

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headwater.errors import HeadwaterError
+from headwater.errors import GoneError, HeadwaterError
 from headwater.lake import find_head, list_tags, read_bytes, resolve, scan
+from headwater.lake.needles import Needles
 from headwater.model import channels, get_model_version
 from headwater.project import LocalProject, create_project, open_project
 from headwater.release import get_release
-from headwater.trace import verify
+from headwater.trace import collect, verify
+from headwater.trace.finding import places
 from headwater.track import Point, get_run, log_metrics, metric_series, start_run
 
 
@@ -27,6 +29,9 @@ def check(folder: Path) -> list[str]:
         wrong = [text for each in acks if (text := _asked(project, each))]
         wrong += [f"verify: {each.message}" for each in verify(project) if each.severity == "error"]
         try:
+            with project.ledger.write() as tx:  # what a killed process held runs out
+                tx.execute("UPDATE leases SET expires_at = 0")
+            collect(project, free=True)
             run = start_run(project, "afterwards").id
             log_metrics(project, run, [Point(key="loss", value=1.0)])
             project.events.seal(all=True)
@@ -87,6 +92,25 @@ def _tagged(project: LocalProject, said: dict[str, Any]) -> bool:
     return (said["name"], said["version"]) in {(each.name, each.version) for each in list_tags(project, "notes")}
 
 
+def _deleted(project: LocalProject, said: dict[str, Any]) -> bool:
+    with project.ledger.read() as tx:
+        return tx.one("SELECT version FROM deletions WHERE version = ?", (said["id"],)) is not None
+
+
+def _collected(project: LocalProject, said: dict[str, Any]) -> bool:
+    kept = bool(read_bytes(project, f"version:{said['kept']}", "a").decode() == said["text"])
+    try:
+        read_bytes(project, f"version:{said['id']}", "a")
+    except GoneError:
+        return kept
+    return False
+
+
+def _erased(project: LocalProject, said: dict[str, Any]) -> bool:
+    version = resolve(project, f"version:{said['id']}")
+    return bool(version.files == 1 and not list(places(project, Needles([said["text"]]))))
+
+
 _FACTS: dict[str, Callable[[LocalProject, dict[str, Any]], bool]] = {
     "project": lambda project, said: project.id == said["id"] and project.settings.text("project", "name") == "crash",
     "version": _version,
@@ -100,4 +124,7 @@ _FACTS: dict[str, Callable[[LocalProject, dict[str, Any]], bool]] = {
     "object": _object,
     "model": _model,
     "release": _release,
+    "deleted": _deleted,
+    "collected": _collected,
+    "erased": _erased,
 }

@@ -22,15 +22,19 @@ import numpy  # noqa: F401  # imported once, before the forks
 
 from headwater import durable
 from headwater.check.publishing import publish
-from headwater.lake import add_files, add_table, tag
+from headwater.lake import Entry, add_files, add_table, commit, set_branch, tag
+from headwater.lake.collecting import delete
+from headwater.lake.erasing import Subject
 from headwater.ledger.dialect import sqlite
 from headwater.model import Contract, Field, ModelFile, register
 from headwater.project import create_project
 from headwater.release import request_release, rollback
+from headwater.trace import collect, erase
 from headwater.track import Point, end_run, log_metrics, start_run
 from tests.crash.checker import check
 
 ROUNDS = 2
+SUBJECT = "Zebulon Quarterstaff"
 CONTRACT = Contract(inputs=(Field(name="x", type="float"),), outputs=(Field(name="probability", type="float"),))
 Ack = Callable[..., None]
 
@@ -70,6 +74,8 @@ def write(folder: Path, early: bool = False, uncommitted: bool = False, rounds: 
                 project.events.seal(all=True)
                 ack("sealed", run=run)
             _release(project, number, ack)
+        if rounds > 1:
+            _space(project, ack)
 
 
 def _lake(project: Any, folder: Path, number: int, ack: Ack, early: bool, uncommitted: bool) -> None:
@@ -110,6 +116,27 @@ def _release(project: Any, number: int, ack: Ack) -> None:
     if number == 1:
         back = rollback(project, "delay", "staging", reason="it was worse")
         ack("release", id=back.id, version=back.version)
+
+
+def _space(project: Any, ack: Ack) -> None:
+    """Free what was deleted, then erase a file from every version; both are acknowledged."""
+    made = []
+    for number in range(2):
+        text = f"going {number} " * 50
+        going = Entry(path="a", digest=project.objects.put(text.encode()), size=len(text))
+        made.append(commit(project, "going", put=[going]))
+    set_branch(project, "going", "main", made[1].id, expected=None)
+    delete(project, f"version:{made[0].id}", "over")
+    ack("deleted", id=made[0].id)
+    collect(project, free=True, grace_hours=0)
+    ack("collected", id=made[0].id, kept=made[1].id, text="going 1 " * 50)
+    entries = [
+        Entry(path=path, digest=project.objects.put(text.encode()), size=len(text))
+        for path, text in (("zq.txt", SUBJECT), ("others.txt", "somebody else"))
+    ]
+    people = commit(project, "people", put=entries, message=f"with {SUBJECT}")
+    erase(project, Subject(datasets=("people",), path="zq.txt", also=(SUBJECT,)), why="asked for", carry_out=True)
+    ack("erased", id=people.id, text=SUBJECT)
 
 
 def leave_out(sync: str) -> None:

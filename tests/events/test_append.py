@@ -165,6 +165,63 @@ def test_an_event_loop_waits_for_many_appends_at_once(stores: Stores, log: Event
     assert stores.steps(log) == list(range(50))
 
 
+def test_a_loop_that_writes_itself_waits_for_one_sync_and_for_nobody(folder_log: EventLog, syncs: list[str]) -> None:
+    folder_log.append("test_points", points([1]))
+    syncs.clear()
+
+    assert folder_log.append_here("test_points", points([2]))
+    assert syncs == ["events.append.write", "events.append.written", "events.append.sync", "events.append.synced"]
+
+
+def test_a_loop_writes_nothing_itself_while_another_writes(
+    folder_stores: Stores, folder_log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_log.append("test_points", points([0]))
+    syncing, go_on, real = threading.Event(), threading.Event(), os.fdatasync
+
+    def held(descriptor: int) -> None:
+        syncing.set()
+        go_on.wait(10)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", held)
+    other = threading.Thread(target=folder_log.append, args=("test_points", points([1])))
+    other.start()
+    assert syncing.wait(10)
+
+    assert not folder_log.append_here("test_points", points([2]))
+    go_on.set()
+    other.join()
+    assert folder_log.append_here("test_points", points([3]))
+    assert folder_stores.steps(folder_log) == [0, 1, 3]
+
+
+def test_a_loop_that_writes_itself_learns_that_the_sync_failed_and_the_next_write_works(
+    folder_stores: Stores, folder_log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_log.append("test_points", points([1]))
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        with pytest.raises(StorageError, match="Input/output error"):
+            folder_log.append_here("test_points", points([2]))
+
+    assert folder_log.append_here("test_points", points([3]))
+    folder_log.append("test_points", points([4]))
+    assert folder_stores.steps(folder_log) == [1, 3, 4]
+
+
+def test_queued_rows_are_durable_when_waited_for(stores: Stores, log: EventLog) -> None:
+    waits = [log.queue("test_points", points([step])) for step in range(3)]
+    for wait in waits:
+        wait()
+
+    assert stores.steps(log) == [0, 1, 2]
+
+
 def test_a_closed_log_takes_no_rows(stores: Stores) -> None:
     log = stores.open()
     future = log.append_soon("test_points", points([1]))

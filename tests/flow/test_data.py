@@ -225,6 +225,31 @@ def test_another_version_of_an_imported_library_runs_the_step_again(
     assert second.tasks[0].why == "ran again: the library hwfake is 2.0.0, was 1.0"
 
 
+@pytest.mark.parametrize("library", ["importlib.metadata", "importlib_metadata"])
+def test_a_step_that_asks_for_a_librarys_version_does_not_run_again_for_a_file_beside_it(
+    sqlite_project: LocalProject, library: str
+) -> None:
+    pytest.importorskip(library)
+    write(
+        sqlite_project,
+        f"""
+        @hw.step
+        def uses():
+            import importlib
+            return importlib.import_module("{library}").version("msgspec")
+
+        @hw.flow
+        def main():
+            return uses()
+        """,
+    )
+    run(sqlite_project)
+    (sqlite_project.folder / "server.log").write_text("started")
+    again = run(sqlite_project)
+
+    assert [task.outcome for task in again.tasks] == ["remembered"]
+
+
 def test_no_step_sees_what_another_left_in_memory(sqlite_project: LocalProject) -> None:
     write(
         sqlite_project,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headwater.errors import InvalidInputError, UserCodeError
+from headwater.flow import wire
 from headwater.project import LocalProject, open_project
 from headwater.track import get_run
 
@@ -243,6 +246,25 @@ def test_many_killed_at_once_each_fail_by_themselves(sqlite_project: LocalProjec
 
     assert outcomes(outcome) == ["killed"] * 120
     assert all("SIGKILL" in task.error for task in outcome.tasks)
+
+
+def test_a_worker_whose_run_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+    ours, its = socket.socketpair()
+    snapshot = tmp_path / "snapshot"
+    snapshot.write_bytes(msgspec.msgpack.encode([]))
+    setup = {"root": str(tmp_path), "work": str(tmp_path), "snapshot": str(snapshot), "also": {}, "strict": False}
+    with its:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "headwater.flow.worker", str(its.fileno())],
+            pass_fds=[its.fileno()],
+            stderr=subprocess.PIPE,
+        )
+    # It will refuse this snapshot, and find nobody to say so to.
+    wire.send(ours, {**setup, "digest": "another", "modules": []})
+    ours.close()
+
+    _, said = worker.communicate(timeout=30)
+    assert (worker.returncode, said) == (0, b"")
 
 
 def test_a_step_that_runs_too_long_is_ended_with_its_children(sqlite_project: LocalProject) -> None:

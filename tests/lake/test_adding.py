@@ -124,10 +124,23 @@ def test_a_file_that_may_not_be_read_is_named(
     sqlite_project: LocalProject, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Tests may run as root, whom no permission stops: what the system would answer is put in its place.
-    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("dog.png"))
+    (photos / "cow.png").write_bytes(b"cow")
+    (photos / "ant.png").write_bytes(b"ant")
+    closed = ("dog.png", "cow.png")
+    real = os.open
 
-    with pytest.raises(InvalidInputError, match=r"may not read '.*dog.png'"):
-        add_files(sqlite_project, "d", photos)
+    def refusing(path: str, *rest: int, **more: int) -> int:
+        if str(path).endswith(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refusing)
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith(closed))
+    for remember in (False, True):
+        with pytest.raises(InvalidInputError, match=r"may not read '.*cow.png', '.*dog.png'\. Change"):
+            add_files(sqlite_project, "d", photos, remember=remember)
+    with sqlite_project.ledger.read() as tx:
+        assert tx.value("SELECT count(*) FROM versions") == 0
 
 
 def test_a_version_becomes_a_folder_of_read_only_files(project: Project, photos: Path, tmp_path: Path) -> None:

@@ -1,12 +1,26 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.canonical import digest
+from headwater.lake import building, ranges
 from headwater.lake.manifest import apply_changes, differences, find_row, leaves, rows_after
-from headwater.lake.ranges import LEAF_MEAN, Row
+from headwater.lake.ranges import (
+    LEAF_MEAN,
+    Row,
+    cut_leaves,
+    cut_nodes,
+    encode_leaf,
+    encode_node,
+    refer_to_leaf,
+    refer_to_node,
+)
 from tests.lake.ranges_store import RangesStore, row, rows
 
 _paths = st.text(st.sampled_from("ab/é"), min_size=1, max_size=6).map(lambda s: f"x{s}")
@@ -74,6 +88,86 @@ def test_the_same_files_give_the_same_root_whatever_way_led_there(seed: int, siz
 
     assert stepwise == store.make(dict(wanted))
     assert list(rows_after(store.seam, stepwise)) == [wanted[path] for path in sorted(wanted)]
+
+
+@contextmanager
+def short_ranges() -> Iterator[None]:
+    """Let leaves hold four rows and nodes three ranges on average: a few hundred rows make a deep tree."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "_LEAF_LIMIT", 2**32 // 4)
+        patch.setattr(ranges, "NODE_MEAN", 3)
+        yield
+
+
+def cut_from_scratch(table: dict[bytes, Row | None]) -> str:
+    """Return the root by the definition: cut all rows, then all ranges of each level, until one is left."""
+    given = [each for _, each in sorted(table.items()) if each is not None]
+    level = [refer_to_leaf(part, digest(encode_leaf(part))) for part in cut_leaves(given)]
+    number = 0
+    while len(level) > 1:
+        number += 1
+        level = [refer_to_node(p, digest(encode_node(p, number)), number) for p in cut_nodes(level, number)]
+    return level[0].digest if level else digest(encode_leaf([]))
+
+
+def changes_of_all_kinds(chance: random.Random, table: dict[bytes, Row | None]) -> dict[bytes, Row | None]:
+    """Return changes spread over a table, or in one stretch of it, or beyond its end, or of all but a few rows."""
+    order = sorted(table)
+    start = chance.randrange(len(order) + 1)
+    stretch = order[start : start + chance.choice([1, 5, 50, 1000])]
+    kind = chance.randrange(4)
+    if kind == 0:
+        stretch = chance.sample(order, chance.randrange(len(order) + 1))
+    elif kind == 1:
+        stretch = [path for path in order if path not in set(stretch)]
+    gone = chance.random()
+    found: dict[bytes, Row | None] = {p: None if chance.random() < gone else row(p.decode(), "new") for p in stretch}
+    near = stretch[0].decode() if stretch else "z"
+    return found | {(more := row(f"{near}+{each}")).path: more for each in range(chance.choice([0, 0, 1, 30]))}
+
+
+def spliced_otherwise(seed: int) -> bool:
+    """Tell whether changes after changes led to another manifest than the same files cut from scratch."""
+    chance = random.Random(seed)
+    store = RangesStore()
+    table = rows(chance.choice([0, 1, 7, 60, 700]))
+    root = store.make(dict(table))
+    for _ in range(4):
+        changes = changes_of_all_kinds(chance, table)
+        root = store.make(changes, root)
+        table = {path: each for path, each in {**table, **changes}.items() if each is not None}
+        if root != cut_from_scratch(table) or list(rows_after(store.seam, root)) != [table[p] for p in sorted(table)]:
+            return True
+    return False
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_changes_in_a_deep_tree_give_what_the_same_files_give_from_scratch(seed: int) -> None:
+    with short_ranges():
+        assert not spliced_otherwise(seed)
+
+
+@pytest.mark.parametrize("fault", ["takes", "ends_node"])
+def test_a_splice_that_forgets_what_is_begun_or_where_nodes_end_is_found(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault == "takes":
+        monkeypatch.setattr(building.Builder, "takes", lambda builder, level: not builder._rows)
+    else:
+        monkeypatch.setattr(building, "ends_node", lambda last, level: len(last) % 3 == 0)
+    with short_ranges():
+        assert any(spliced_otherwise(seed) for seed in range(40))
+
+
+def test_rows_that_stream_by_make_the_manifest_of_the_same_rows_at_once() -> None:
+    store = RangesStore()
+    table = rows(40_000)
+
+    streamed = building.build(store.put, (each for _, each in sorted(table.items()) if each is not None))
+
+    assert streamed.digest == store.make(table)
+    assert streamed.files == 40_000
 
 
 def test_removing_everything_gives_the_empty_manifest() -> None:

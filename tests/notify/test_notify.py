@@ -111,7 +111,7 @@ def test_after_its_attempts_a_message_counts_as_failed_and_a_person_can_send_it_
     assert retry_delivery(project, delivery.id).status == "waiting"
     assert deliver_pending(project) == 1
     assert list_deliveries(project)[0].status == "sent"
-    with pytest.raises(NotFoundError, match="hw notify list"):
+    with pytest.raises(NotFoundError, match="list_deliveries"):
         retry_delivery(project, "nobody")
 
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import random
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.objects.chunker import STANDARD, WINDOW, Cutter, Cutting, gear_table, offered_cuts
+from headwater.objects.chunker import (
+    FIRST_FACTORS,
+    FIRST_PASSES,
+    SECOND_FACTORS,
+    STANDARD,
+    WINDOW,
+    Cutter,
+    Cutting,
+    offered_cuts,
+)
 from headwater.objects.chunks import blocks_of, cut_stream, list_bytes, parse_list
 from tests.objects.places import noise
 
@@ -29,13 +41,29 @@ def chunks(data: bytes, cutting: Cutting = SMALL, block_bytes: int = 4096) -> li
 
 def slow_cuts(data: bytes, mean: int) -> list[int]:
     """The definition, byte by byte."""
-    table = gear_table().tolist()
-    cuts = []
-    for end in range(len(data)):
-        hashed = sum(table[data[end - j]] << j for j in range(min(WINDOW, end + 1))) % 2**32
-        if hashed < 2**32 // mean:
-            cuts.append(end + 1)
-    return cuts
+    return [
+        end + 1
+        for end in range(WINDOW - 1, len(data))
+        if first_hash(data[end - 7 : end + 1]) == FIRST_PASSES
+        and second_hash(data[end - 31 : end + 1]) < 2**32 * 256 // mean
+    ]
+
+
+def first_hash(window: bytes) -> int:
+    hashes, step = list(window), 1
+    for factor in FIRST_FACTORS:
+        hashes = [(each * factor + (hashes[i - step] if i >= step else 0)) % 256 for i, each in enumerate(hashes)]
+        if step == 2:
+            hashes = [each ^ each >> 4 for each in hashes]
+        step *= 2
+    return hashes[-1]
+
+
+def second_hash(window: bytes) -> int:
+    words = [int.from_bytes(window[i : i + 8], "little") for i in (0, 8, 16, 24)]
+    hashed = sum(word * factor for word, factor in zip(words, SECOND_FACTORS[:4], strict=True)) % 2**64
+    hashed ^= hashed >> 32
+    return hashed * SECOND_FACTORS[4] % 2**64 >> 32
 
 
 @given(data_of_many_kinds)
@@ -74,10 +102,37 @@ def test_a_chunk_before_the_change_never_moves() -> None:
     assert chunks(data[: untouched + 100] + b"!" + data[untouched + 100 :])[:50] == before[:50]
 
 
-@given(st.builds(noise, st.integers(0, 3000), st.integers(0, 99)), st.integers(2, 300))
+@given(st.builds(noise, st.integers(0, 3000), st.integers(0, 99)), st.integers(256, 600), st.integers(0, 300))
 @settings(deadline=None, max_examples=30)
-def test_doubling_windows_is_the_gear_hash_by_its_definition(data: bytes, mean: int) -> None:
+def test_cuts_are_offered_where_both_hashes_agree(data: bytes, mean: int, read: int) -> None:
     assert offered_cuts(b"", data, mean) == slow_cuts(data, mean)
+    assert [read + cut for cut in offered_cuts(data[:read], data[read:], mean)] == [
+        cut for cut in slow_cuts(data, mean) if cut > read
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("noise", lambda: noise(2**21)),
+        ("four letters", lambda: bytes(random.Random(1).choices(b"ACGT", k=2**21))),
+        ("two letters", lambda: bytes(random.Random(1).choices(b"01", k=2**21))),
+        ("even bytes", lambda: bytes(random.Random(1).choices(range(0, 256, 2), k=2**21))),
+        ("floats", lambda: array("f", map(random.Random(1).gauss, [0.0] * 2**19)).tobytes()),
+        ("counted integers", lambda: array("q", range(2**18)).tobytes()),
+        ("a table", lambda: "".join(f"{i},2024-01-{i % 30:02d},label{i % 7}\n" for i in range(90_000)).encode()),
+    ],
+)
+def test_data_of_many_kinds_is_cut_about_as_often_as_noise(kind: str, data: Callable[[], bytes]) -> None:
+    made = data()
+
+    offered = len(offered_cuts(b"", made, 2**12))
+
+    assert 0.7 < offered / (len(made) / 2**12) < 1.4, kind
+
+
+def test_a_run_of_one_byte_is_offered_no_cut_whichever_it_is() -> None:
+    assert [byte for byte in range(256) if offered_cuts(b"", bytes([byte]) * 1000, 256)] == []
 
 
 def test_the_standard_cuts_are_what_they_always_were() -> None:
@@ -85,17 +140,13 @@ def test_the_standard_cuts_are_what_they_always_were() -> None:
     found = chunks(noise(12 * 2**20), STANDARD, 2**22)
 
     assert [len(chunk) for chunk in found] == [
-        1314821,
-        343115,
-        1125936,
-        1337739,
-        455435,
-        1156930,
-        1196295,
-        1087997,
-        725458,
-        3586078,
-        253108,
+        1228732,
+        1647149,
+        3114976,
+        507875,
+        1611601,
+        3239460,
+        1233119,
     ]
 
 

@@ -176,7 +176,7 @@ def test_a_store_that_does_not_answer_says_so(tmp_path: Path) -> None:
     credentials = {"endpoint": "http://127.0.0.1:9", "access_key": "a", "secret_key": "b", "region": "us-east-1"}
     with (
         open_store("s3://nobody/there", cache=tmp_path, credentials=credentials) as store,
-        pytest.raises(StorageError, match="check that the store is up"),
+        pytest.raises(StorageError, match="Check that the store is up"),
     ):
         store.put(b"unheard")
 

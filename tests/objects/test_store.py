@@ -106,12 +106,12 @@ def test_a_batch_that_passes_a_packs_size_makes_several(place: Place, store: Obj
     assert dict(store.get_many(digests)) == dict(zip(digests, data, strict=True))
 
 
-def test_a_batch_left_by_an_exception_names_nothing(place: Place, store: ObjectStore) -> None:
+def test_a_batch_left_by_an_exception_leaves_nothing(place: Place, store: ObjectStore) -> None:
     digests: list[str] = []
 
     def put_and_fail() -> None:
         with store.batch() as batch:
-            digests.extend(batch.put(noise(WHOLE_BYTES, n)) for n in range(PACK_BYTES // WHOLE_BYTES + 3))
+            digests.extend(batch.put(noise(WHOLE_BYTES, n)) for n in range(3))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -123,6 +123,29 @@ def test_a_batch_left_by_an_exception_names_nothing(place: Place, store: ObjectS
         assert list((Path(place.url) / "incoming").iterdir()) == []
     store.packs_since = lambda seq: []
     assert store.missing(digests) == digests
+
+
+def test_full_packs_of_a_batch_left_by_an_exception_are_not_written_again(place: Place, store: ObjectStore) -> None:
+    per_pack = PACK_BYTES // WHOLE_BYTES - 1  # header and footer take some room
+    contents = [noise(WHOLE_BYTES, number) for number in range(per_pack + 3)]
+
+    def put_and_fail() -> None:
+        with store.batch() as batch:
+            for each in contents:
+                batch.put(each)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        put_and_fail()
+    assert len(place.packs()) == 1
+
+    with store.batch() as batch:
+        digests = [batch.put(each) for each in contents]
+
+    assert len(place.packs()) == 2
+    first, second = sorted(store.pending(), key=lambda record: record.entries, reverse=True)
+    assert (first.entries, second.entries) == (per_pack, 3)
+    assert dict(store.get_many(digests)) == dict(zip(digests, contents, strict=True))
 
 
 def test_many_threads_put_into_one_batch(store: ObjectStore, tmp_path: Path) -> None:
@@ -215,3 +238,20 @@ def test_a_url_of_another_kind_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidInputError, match="ftp://there"):
         open_store("ftp://there", cache=tmp_path)
+
+
+def test_a_pack_that_another_process_lists_between_two_looks_is_held(folder_store: ObjectStore) -> None:
+    digest = folder_store.put(b"listed by somebody else")
+    (record,) = folder_store.pending()
+    listed: set[str] = set()
+
+    def use_packs(packs: list[str]) -> set[str]:
+        found = set(packs) & listed
+        folder_store.recorded([record])  # the other process commits just after this look
+        listed.add(record.id)
+        return found
+
+    folder_store.use_packs = use_packs
+
+    assert folder_store.missing([digest]) == []
+    assert folder_store.get(digest) == b"listed by somebody else"

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from headwater.model import ModelVersion
 from headwater.project import Actor, LocalProject
 from headwater.serve import Engine, get_prediction, serve_routes
+from headwater.serve.http import MOST_BYTES
 from tests.projects import served
 from tests.serve.models import add_version, point, row
 
@@ -96,6 +101,63 @@ def test_outcomes_are_joined_by_the_id_the_newest_counts_and_unknown_ones_are_na
 
     assert (status, report) == (200, {"recorded": 1, "unknown": [unknown]})
     assert get_prediction(sqlite_project, answer["id"]).outcome is True
+
+
+def test_a_prediction_that_the_disk_does_not_take_is_not_answered_and_the_next_one_is(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"inputs": [row()]}
+    assert call(address, "POST", "/v1/models/delay/predict", body)[0] == 200
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        status, answer = call(address, "POST", "/v1/models/delay/predict", body)
+
+    assert (status, answer["error"]["kind"]) == (500, "storage")
+    assert call(address, "POST", "/v1/models/delay/predict", body)[0] == 200
+
+
+@pytest.mark.parametrize("sync_s", [0.0, 0.004])
+def test_what_many_ask_at_once_is_all_kept_on_a_quick_disk_and_on_a_slow_one(
+    address: str, sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch, sync_s: float
+) -> None:
+    real = os.fdatasync
+
+    def slow(descriptor: int) -> None:
+        time.sleep(sync_s)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [
+            pool.submit(call, address, "POST", "/v1/models/delay/predict", {"inputs": [row(at)]}) for at in range(80)
+        ]
+        answered = {one.result()[1]["id"] for one in asked}
+
+    kept = sqlite_project.events.query("SELECT prediction FROM predictions", streams=["predictions"]).fetchall()
+    assert {each for (each,) in kept} == answered
+    assert len(kept) == 80
+
+
+def test_a_body_in_many_pieces_is_read_whole_and_one_too_large_is_refused(address: str) -> None:
+    def pieces(data: bytes) -> Iterator[bytes]:
+        yield from (data[start : start + 7] for start in range(0, len(data), 7))
+
+    def ask(data: bytes) -> Answered:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+        connection.request("POST", "/v1/models/delay/predict", pieces(data), encode_chunked=True)
+        response = connection.getresponse()
+        found = response.status, json.loads(response.read())
+        connection.close()
+        return found
+
+    assert ask(json.dumps({"inputs": [row()]}).encode())[0] == 200
+    status, answer = call(address, "POST", "/v1/models/delay/predict", b" " * (MOST_BYTES + 1))
+    assert status == 400
+    assert "send it in several" in answer["error"]["message"]
 
 
 def test_models_show_their_version_and_contract(address: str, version: ModelVersion) -> None:

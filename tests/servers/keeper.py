@@ -16,12 +16,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.servers import browser, postgres, process, s3
+from tests.servers import browser, kafka, postgres, process, s3
 
-STARTERS = {"postgres": postgres.start, "s3": s3.start, "browser": browser.start}
+STARTERS = {"postgres": postgres.start, "s3": s3.start, "browser": browser.start, "kafka": kafka.start}
 # Nothing is kept, so nothing need be written out. SIGQUIT is Postgres' way to end at once and still give back its
 # shared memory; asked kindly, SeaweedFS takes more than five seconds.
-STOP_SIGNALS = {"postgres": signal.SIGQUIT, "s3": signal.SIGKILL, "browser": signal.SIGTERM}
+STOP_SIGNALS = {
+    "postgres": signal.SIGQUIT,
+    "s3": signal.SIGKILL,
+    "browser": signal.SIGTERM,
+    "kafka": signal.SIGKILL,
+}
 ROOT = Path(__file__).parent.parent.parent
 
 # xdist's workers share a name for the run, and are children of its main process.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from headwater.check import publish_tables
+from headwater.errors import NotFoundError
 from headwater.evaluate import compare_models, evaluate_model, register_model
+from headwater.ingest import pull
 from headwater.lake import set_description, tag
 from headwater.model import CardText, ModelVersion
 from headwater.monitor import run_monitor
@@ -64,6 +67,28 @@ name = "retrain-on-alarm"
 on = "alarm"
 operation = "monitor.run"
 arguments = { name = "delay-in-production" }
+
+[[source]]
+name = "stations"
+kind = "files"
+dataset = "stations"
+path = "stations.csv"
+description = "Weather stations near the airports, exported by hand."
+
+[[source]]
+name = "partner"
+kind = "files"
+dataset = "partner"
+under = "{airline}"
+path = "inbox/{airline}"
+parameters = ["airline"]
+
+[[triggers]]
+name = "stations-every-morning"
+on = "schedule"
+cron = "0 6 * * *"
+operation = "ingest.pull"
+arguments = { name = "stations" }
 """
 
 
@@ -99,6 +124,7 @@ def populate(folder: Path) -> None:
     clock = SetClock(START)
     with create_project(folder, actor="ann", clock=clock) as project:
         _add_data(project)
+        _pull(project, folder)
         clock.at = START + 9 * HOUR
         runs = [_train(project, clock, rate) for rate in (0.1, 0.5, 1.0)]
         clock.at = START + 12 * HOUR
@@ -127,6 +153,16 @@ def _add_data(project: Project) -> None:
     set_description(project, "flights", "Departures of three airports, a file a month, weather left out.")
     tag(project, "flights", "winter", "v2", why="what the first models were trained on")
     publish_tables(project, "airports", {"airports": pd.DataFrame({"code": ["EWR", "JFK", "LGA"]})}, message="three")
+
+
+def _pull(project: Project, folder: Path) -> None:
+    """Pull one source three times, the last of which changes nothing, and another that fails."""
+    for rows in ("EWR,3", "EWR,3\nJFK,5"):
+        (folder / "stations.csv").write_text(f"airport,stations\n{rows}\n")
+        pull(project, "stations")
+    pull(project, "stations")
+    with suppress(NotFoundError):
+        pull(project, "partner", {"airline": "UA"})
 
 
 def _train(project: Project, clock: SetClock, rate: float) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HTML = {"accept": "text/html"}
 CHARTS = {
     "dataset": 1,
+    "usage": 1,
     "compare": 2,
     "run": 2,
     "model-version": 1,

@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+import time
+import weakref
+from typing import TYPE_CHECKING
+
 from headwater.errors import UnauthenticatedError
 from headwater.project import Actor, LocalProject
 
 from .tokens import token_digest
 
+if TYPE_CHECKING:
+    from headwater.ledger import Ledger
+
+
+LOOK_AGAIN_S = 0.25
+"""How long the answer 'nobody has an account' is good for: an account made by another process counts so much later."""
+
+
+class _Known:
+    """What this process knows of the accounts in one ledger: people are closed and never removed, so yes stays yes."""
+
+    __slots__ = ("commits", "exist", "looked_at")
+
+    def __init__(self) -> None:
+        self.exist = False
+        self.commits = 0
+        self.looked_at = -LOOK_AGAIN_S
+
+    def committed(self) -> None:
+        self.commits += 1
+        self.looked_at = -LOOK_AGAIN_S
+
+    def saw_nobody(self, at: float, commits: int) -> None:
+        self.looked_at = at
+        if self.commits != commits:  # somebody committed while the ledger was asked
+            self.looked_at = -LOOK_AGAIN_S
+
+
+_known: weakref.WeakKeyDictionary[Ledger, _Known] = weakref.WeakKeyDictionary()
+
 
 def accounts_exist(project: LocalProject) -> bool:
-    """Tell whether anybody has an account, which ends claimed names on servers."""
-    with project.ledger.read() as tx:
-        return tx.one("SELECT 1 AS one FROM people LIMIT 1") is not None
+    """Tell whether anybody has an account, which ends claimed names on servers.
+
+    An account made in this process counts at once, one made elsewhere within ``LOOK_AGAIN_S``.
+    """
+    ledger = project.ledger
+    known = _known.get(ledger)
+    if known is None:
+        known = _known.setdefault(ledger, _Known())
+        ledger.after_commit.append(known.committed)
+    now, commits = time.monotonic(), known.commits
+    if not known.exist and now - known.looked_at >= LOOK_AGAIN_S:
+        with ledger.read() as tx:
+            known.exist = tx.one("SELECT 1 AS one FROM people LIMIT 1") is not None
+        if not known.exist:
+            known.saw_nobody(now, commits)
+    return known.exist
 
 
 def actor_of_token(project: LocalProject, text: str) -> Actor:

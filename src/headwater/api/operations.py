@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import importlib
+import time
 from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from headwater.durable import Pace
 from headwater.errors import InvalidInputError
 from headwater.operation import Operation, get_operation, list_operations
 from headwater.project import Project
+from headwater.serve.bodies import read_body
 
 from .identity import project_of
 from .wire import answer, decode_body
@@ -23,6 +26,7 @@ ROOMS = (
     "check",
     "evaluate",
     "flow",
+    "ingest",
     "jobs",
     "lake",
     "model",
@@ -34,12 +38,17 @@ ROOMS = (
     "track",
 )
 
+MOST_BYTES = 1 << 30
+"""The largest body that holds the arguments of an operation; bytes of data go through the streaming routes."""
+
 
 @functools.cache
 def load_operations() -> list[Operation]:
     """Import every room and return all operations by name."""
     for room in ROOMS:
-        importlib.import_module(f"headwater.{room}")
+        module = importlib.import_module(f"headwater.{room}")
+        for name in getattr(module, "__all__", ()):
+            getattr(module, name)  # a room may load what it offers when it is first used
     return list_operations()
 
 
@@ -71,10 +80,38 @@ def call_by_name(project: Project, name: str, body: bytes, content_type: str) ->
     return project.call(operation, (), {key: getattr(arguments, key) for key in kind.__struct_fields__})
 
 
-async def run_operation(request: Request) -> Response:
-    """POST /api/v1/operations/{name}: run it and answer its result."""
-    body = await request.body()
-    name = request.path_params["name"]
-    project = project_of(request)
-    result = await run_in_threadpool(call_by_name, project, name, body, request.headers.get("content-type", ""))
-    return answer(request, result)
+class RunOperation:
+    """POST /api/v1/operations/{name}: run it and answer its result.
+
+    A thread runs it. Only a brief one that comes alone, while the disk is quick, is run in the event loop itself,
+    because handing it to a thread and back would take as long again.
+    """
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._pace = Pace()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as an ASGI application."""
+        self._under_way += 1
+        try:
+            request = Request(scope, receive)
+            body = await read_body(scope, receive, MOST_BYTES)
+            result = await self._result(project_of(request), scope["path_params"]["name"], body, request)
+        finally:
+            self._under_way -= 1
+        await answer(request, result)(scope, receive, send)
+
+    async def _result(self, project: Project, name: str, body: bytes, request: Request) -> Any:
+        content_type = request.headers.get("content-type", "")
+        alone = self._under_way == 1 and self._pace.quick() and project.ledger.dialect == "sqlite"
+        if not (alone and get_operation(name).brief):
+            return await run_in_threadpool(call_by_name, project, name, body, content_type)
+        begun = time.perf_counter()
+        try:
+            return call_by_name(project, name, body, content_type)
+        finally:
+            self._pace.took(time.perf_counter() - begun)
+
+
+run_operation = RunOperation()

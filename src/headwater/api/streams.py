@@ -27,6 +27,8 @@ from .wire import answer
 
 _LENGTH = struct.Struct("<Q")
 _BLOCK = 1 << 20
+_MOST_AT_ONCE = 1000
+_ANSWER_BYTES = 16 << 20
 
 
 def _stored(project: Project, value: Any) -> Any:
@@ -69,15 +71,42 @@ async def missing(request: Request) -> Response:
 
 
 async def get_object(request: Request) -> Response:
-    """GET /api/v1/objects/{digest}: the bytes, verified as they are read."""
+    """GET /api/v1/objects/{digest}?start=…&end=…: the bytes, or those of a range, verified as they are read."""
     project = project_of(request)
     project.call(_GET, (None,), {})
+    start, end = _number(request, "start") or 0, _number(request, "end")
     reader = await run_in_threadpool(project.objects.open, request.path_params["digest"])
+    reader.seek(start)
     return StreamingResponse(
-        iterate_in_threadpool(_blocks(reader)),
+        iterate_in_threadpool(_blocks(reader, None if end is None else max(end - start, 0))),
         media_type="application/octet-stream",
         background=BackgroundTask(reader.close),
     )
+
+
+async def get_objects(request: Request) -> Response:
+    """POST /api/v1/objects/many: of up to 1,000 digests as many objects as fit into 16 MiB, one at least.
+
+    Each is its digest (32 bytes), its length (8 bytes, little-endian) and its bytes; who wants the rest asks again.
+    """
+    project = project_of(request)
+    project.call(_GET, (None,), {})
+    digests = msgspec.msgpack.decode(await request.body(), type=list[str])
+    if len(digests) > _MOST_AT_ONCE:
+        raise InvalidInputError(f"at most {_MOST_AT_ONCE:,} objects are asked for at once, not {len(digests):,}.")
+    body = await run_in_threadpool(_framed, project, digests)
+    return Response(body, media_type="application/octet-stream")
+
+
+def _framed(project: Project, digests: list[str]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for digest, data in project.objects.get_many(digests):
+        parts += [bytes.fromhex(digest), _LENGTH.pack(len(data)), data]
+        size += len(data)
+        if size >= _ANSWER_BYTES:
+            break
+    return b"".join(parts)
 
 
 async def object_size(request: Request) -> Response:
@@ -158,8 +187,19 @@ def _record(project: Project) -> None:
         pass
 
 
-def _blocks(reader: IO[bytes]) -> Iterator[bytes]:
-    while block := reader.read(_BLOCK):
+def _number(request: Request, name: str) -> int | None:
+    """Return a query parameter that counts bytes, None where it is not given."""
+    text = request.query_params.get(name)
+    if text is not None and not text.isdecimal():
+        raise InvalidInputError(f"'{name}={text}' is no number of bytes: write 0 or more.", **{name: text})
+    return None if text is None else int(text)
+
+
+def _blocks(reader: IO[bytes], length: int | None = None) -> Iterator[bytes]:
+    """Yield what a reader has from where it stands, at most ``length`` bytes."""
+    left = length
+    while block := reader.read(_BLOCK if left is None else min(_BLOCK, left)):
+        left = None if left is None else left - len(block)
         yield block
 
 
@@ -174,6 +214,7 @@ ROUTES = [
     Route("/api/v1/objects", put_object, methods=["PUT"]),
     Route("/api/v1/objects", put_batch, methods=["POST"]),
     Route("/api/v1/objects/missing", missing, methods=["POST"]),
+    Route("/api/v1/objects/many", get_objects, methods=["POST"]),
     Route("/api/v1/objects/{digest}", get_object, methods=["GET"]),
     Route("/api/v1/objects/{digest}/size", object_size, methods=["GET"]),
     Route("/api/v1/events/{stream}", append_events, methods=["POST"]),

@@ -11,23 +11,30 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from .arriving import arrive
 from .functions import check
 from .publishing import publish, publish_files, publish_tables
 from .quarantine import quarantine, release_from_quarantine
 from .running import run_checks
 from .stability import stability_index
+from .transferring import Mirrored, Moved, mirror, move
 from .values import CheckResult, Publication, Quarantined, Verdict
 from .verdicts import find_verdict, get_verdict, list_verdicts
 
 __all__ = [
     "CheckResult",
+    "Mirrored",
+    "Moved",
     "Publication",
     "Quarantined",
     "Verdict",
+    "arrive",
     "check",
     "find_verdict",
     "get_verdict",
     "list_verdicts",
+    "mirror",
+    "move",
     "publish",
     "publish_files",
     "publish_tables",

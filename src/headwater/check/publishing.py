@@ -8,15 +8,14 @@ from typing import Any
 
 from ..durable import crash_point
 from ..errors import ConflictError, InvalidInputError
-from ..lake import Entry, Version, add_files, commit, find_head, put_table
-from ..lake.branches import move_branch, pick_version
-from ..lake.declared import find_declared, is_protected
+from ..lake import Entry, Version, add_files, find_head, put_table
+from ..lake.branches import pick_version
 from ..lake.merging import descends
 from ..lake.refs import MAIN
 from ..operation import operation
 from ..project import Project
-from .running import run_checks
-from .values import Publication, Verdict
+from .moving import Changes, checked_and_moved, nothing_changed, publish_changes, publish_joined
+from .values import Publication
 
 
 @operation("data.publish", needs="data:write")
@@ -34,64 +33,42 @@ def publish(
     produced_by: str | None = None,
     inputs: Sequence[str] = (),
     why: str = "",
+    merge: bool = False,
 ) -> Publication:
     """Publish a version (an id, a ref, or what follows its ``@``), or the changes given, which are committed first.
 
-    Changes start from ``base`` (an id), else from the branch's head. All checks declared for the dataset run; the
-    branch moves where none failed. A version that failed stays readable in quarantine, with its verdict; the answer
-    then has ``published`` False.
+    Changes are put on the branch's head as it is when their turn comes, so that writers at once lose nothing. Who
+    looked at an earlier state gives it as ``base`` (an id): what others published since is kept, and where they
+    changed one of the same paths differently it is a conflict. All checks declared for the dataset run; the branch
+    moves where none failed. A version that failed stays readable in quarantine, with its verdict; the answer then
+    has ``published`` False. ``merge`` joins a given version, path by path, with what the branch has besides.
 
     Raises:
-        ConflictError: the branch has what this version does not build on, or moved meanwhile; the version and its
-            verdict stay.
+        ConflictError: others changed the same paths since ``base``, or since what a given version came from; or,
+            without ``merge``, the branch has what that does not build on, or moved meanwhile: it and its verdict stay.
         InvalidInputError: both a version and changes were given, or a declaration cannot be used.
-        NotFoundError: there is no such dataset or version.
+        NotFoundError: there is no such dataset or version, or a path to remove is not there.
     """
-    if version is not None and (put or remove):
-        raise InvalidInputError("give a version to publish, or changes to commit and publish, not both.")
-    head = find_head(project, dataset, branch)
     if version is None:
-        start = base if base is not None else head.id if head else None
-        chosen = commit(
-            project,
-            dataset,
-            put=put,
-            remove=remove,
-            base=start,
-            message=message,
-            source=source,
-            produced_by=produced_by,
-            inputs=inputs,
-        )
-    else:
-        with project.ledger.read() as tx:
-            chosen = pick_version(tx, dataset, version)
+        changes = Changes(put, remove, base, message, source, produced_by, tuple(inputs), why)
+        return publish_changes(project, dataset, changes, branch)
+    if put or remove:
+        raise InvalidInputError("give a version to publish, or changes to commit and publish, not both.")
+    with project.ledger.read() as tx:
+        chosen = pick_version(tx, dataset, version)
+    if merge:
+        return publish_joined(project, chosen, branch, why)
+    head = find_head(project, dataset, branch)
     if head is not None and head.id == chosen.id:
-        text = f"branch '{branch}' points to {chosen.ref} already: nothing changed"
-        return Publication(version=chosen, verdicts=(), published=True, branch=branch, message=text)
+        return nothing_changed(chosen, branch)
     _require_descent(project, chosen, head, branch)
     crash_point("check.publish.committed")
     return _checked_and_moved(project, chosen, head, branch, why)
 
 
 def _checked_and_moved(project: Project, chosen: Version, head: Version | None, branch: str, why: str) -> Publication:
-    verdicts: tuple[Verdict, ...] = ()
-    with project.ledger.read() as tx:
-        protected = is_protected(tx, project, chosen.dataset, branch)
-    if protected or find_declared(project, chosen.dataset) is not None:
-        verdicts = (run_checks(project, chosen.id, branch=branch),)
-    crash_point("check.publish.checked")
-    if verdicts and verdicts[0].outcome == "failed":
-        failed = verdicts[0].failures
-        names = ", ".join(result.name for result in failed[:5])
-        text = (
-            f"{chosen.ref} waits in quarantine: {len(failed)} of {len(verdicts[0].results)} checks failed ({names}). "
-            f"Branch '{branch}' did not move. Correct the data and publish again; 'hw check quarantine' lists them."
-        )
-        return Publication(version=chosen, verdicts=verdicts, published=False, branch=branch, message=text)
     try:
-        with project.ledger.write() as tx:
-            move_branch(tx, project, branch, chosen, expected=head.id if head else None, why=why or chosen.message)
+        return checked_and_moved(project, chosen, head, branch, why)
     except ConflictError as error:
         raise ConflictError(
             f"{chosen.ref} was committed and passed, but branch '{branch}' of '{chosen.dataset}' moved meanwhile. "
@@ -99,8 +76,6 @@ def _checked_and_moved(project: Project, chosen: Version, head: Version | None, 
             version=chosen.id,
             **{key: value for key, value in error.values.items() if key == "head"},
         ) from error
-    text = f"branch '{branch}' of '{chosen.dataset}' points to v{chosen.number}"
-    return Publication(version=chosen, verdicts=verdicts, published=True, branch=branch, message=text)
 
 
 def _require_descent(project: Project, version: Version, head: Version | None, branch: str) -> None:
@@ -129,7 +104,7 @@ def publish_files(
 ) -> Publication:
     """Add local files and publish the version: ``lake.add_files`` (whose options it takes), then ``publish``."""
     version = add_files(project, dataset, paths, branch=branch, **options)
-    return publish(project, dataset, version=version.id, branch=branch)
+    return publish(project, dataset, version=version.id, branch=branch, merge=True)
 
 
 def publish_tables(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .context import Context, pass_context, table, when
+from .context import Context, contents, pass_context, table, when
 
 if TYPE_CHECKING:
     from headwater.check import Publication, Verdict
@@ -85,8 +85,9 @@ def show_publication(context: Context, published: Publication) -> int:
 
     def render() -> str:
         version = published.version
-        head = f"{version.ref}: {version.files} files" + (f", {version.rows} rows" if version.rows is not None else "")
-        parts = [head if version.changed else f"{version.ref}: nothing changed, no new version"]
+        if not version.changed:
+            return f"{version.ref}: nothing changed, no new version"
+        parts = [f"{version.ref}: {contents(version)}"]
         if published.verdict is not None and published.verdict.outcome != "passed":
             parts.append(verdict_text(published.verdict))
         parts.append(published.message)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from headwater.lake import Version
     from headwater.project import Project
 
 
@@ -77,6 +78,12 @@ def size(number: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return ""
+
+
+def contents(version: Version) -> str:
+    """Return how much a version holds, as people read it."""
+    counts = f"{version.files:,} {'file' if version.files == 1 else 'files'}, {size(version.bytes)}"
+    return counts if version.rows is None else f"{counts}, {version.rows:,} rows"
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from .context import Context, pass_context, size, table, when
+from .context import Context, contents, pass_context, size, table, when
 from .lazy import LazyGroup
 from .progress import file_progress
+from .refs import DATASET, REF
 
 # Commands that have their own files, in the order in which the help shows them.
-ELSEWHERE: dict[str, tuple[str, str]] = {}
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "status": ("working_commands:status_command", "What differs in a folder, or waits in the project."),
+    "checkout": ("working_commands:checkout_command", "Put a version into a folder, and work in it."),
+    "read": ("reading_commands:read_command", "Show rows of a version's tables, or the bytes of a file."),
+    "diff": ("reading_commands:diff_command", "What differs between two versions: paths, columns, rows by key."),
+    "log": ("reading_commands:log_command", "The versions of a dataset, by branch, author, date or path."),
+    "search": ("catalogue_commands:search_command", "Find datasets by names, columns, descriptions, tags."),
+    "columns": ("catalogue_commands:columns_command", "The columns of a version, and what is said of them."),
+    "describe": ("catalogue_commands:describe_command", "Show or say what a dataset or a column is."),
+    "usage": ("catalogue_commands:usage_command", "Who read which version; what each version adds in space."),
+    "push": ("moving_commands:push_command", "Send a version to another project: what it lacks, no more."),
+    "pull": ("moving_commands:pull_command", "Fetch a version from another project."),
+    "mirror": ("moving_commands:mirror_command", "Bring whole datasets from one project to another."),
+    "sample": ("making_commands:sample_command", "A masked sample of PROD as a dataset of this project."),
+    "simulate": ("making_commands:simulate_command", "Make rows from a declared theory."),
+    "collect": ("space_commands:collect_command", "What nothing needs any longer; --yes frees it."),
+    "delete": ("space_commands:delete_command", "Decide that the bytes of a version or dataset may go."),
+    "hold": ("space_commands:hold_command", "Keep a version or what a run used, until released."),
+    "erase": ("space_commands:erase_command", "Erase a subject from every version and all that came of it."),
+    "find": ("space_commands:find_command", "Search everything for a text."),
+}
 
 
 @click.group(cls=LazyGroup, lazy=ELSEWHERE)
@@ -49,29 +68,49 @@ def list_command(context: Context) -> None:
 
 
 @data.command("add")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--message", "-m", default="", help="What changed, for those who read the log.")
-@click.option("--under", default="", help="Put the files under this folder of the dataset.")
+@click.option(
+    "--under", help="Put the files under this folder of the dataset; default: where a checked-out folder is from."
+)
 @click.option("--source", help="Where they came from; default: the paths.")
 @click.option("--branch", default="main", show_default=True)
 @click.option("--mirror", is_flag=True, help="Also remove what is there and was not given.")
+@click.option("--name", help="What '-' (standard input) is called in the dataset.")
 @pass_context
 def add(
     context: Context,
     dataset: str,
     paths: tuple[str, ...],
     message: str,
-    under: str,
+    under: str | None,
     source: str | None,
     branch: str,
     mirror: bool,
+    name: str | None,
 ) -> int:
-    """Add files, folders or patterns as a new version; its checks run, and BRANCH moves when they pass."""
+    """Add files, folders or patterns as a new version; its checks run, and BRANCH moves when they pass.
+
+    The path '-' is standard input, a single file of any size, which --name gives its name.
+    """
     from headwater.check import publish
     from headwater.lake import add_files
+    from headwater.lake.working import under_of
 
+    from .check_commands import show_publication
+    from .streaming import add_standard_input
+
+    if name is not None and paths != ("-",):
+        raise click.UsageError("--name goes with '-' (standard input) as the only path.")
     with context.open() as project:
+        if paths == ("-",):
+            published = add_standard_input(
+                project, dataset, name=name, under=under or "", message=message, source=source, branch=branch
+            )
+            return show_publication(context, published)
+        if under is None:
+            under = under_of(project, dataset, paths[0]) if len(paths) == 1 else ""
         with file_progress("adding") as progress:
             version = add_files(
                 project,
@@ -82,40 +121,15 @@ def add(
                 source=source,
                 branch=branch,
                 mirror=mirror,
+                remember=True,
                 progress=progress,
             )
-        published = publish(project, dataset, version=version.id, branch=branch)
-    from .check_commands import show_publication
-
+        published = publish(project, dataset, version=version.id, branch=branch, merge=True)
     return show_publication(context, published)
 
 
-@data.command("log")
-@click.argument("dataset")
-@click.option("--branch", help="Only what this branch descends from.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
-@pass_context
-def log_command(context: Context, dataset: str, branch: str | None, limit: int) -> None:
-    """Show the versions of DATASET, newest first."""
-    from headwater.lake import log
-
-    with context.open() as project:
-        versions = log(project, dataset, branch, limit)
-    context.show(
-        versions,
-        lambda: table(
-            ("version", "when", "author", "rows", "files", "size", "message", "source"),
-            [
-                (f"v{v.number}", when(v.created_at), v.author, v.rows, v.files, size(v.bytes), v.message, v.source[:60])
-                for v in versions
-            ],
-            right=(3, 4, 5),
-        ),
-    )
-
-
 @data.command("show")
-@click.argument("ref")
+@click.argument("ref", type=REF)
 @click.option("--files", "limit", default=20, show_default=True, help="How many files to list.")
 @click.option("--prefix", default="", help="Only files whose paths begin so.")
 @pass_context
@@ -132,7 +146,7 @@ def show_command(context: Context, ref: str, limit: int, prefix: str) -> None:
             f"{version.ref}  {version.id}",
             f"by {version.author} at {when(version.created_at)}: {version.message or '(no message)'}",
             f"source: {version.source or '–'}",
-            f"{version.files} files, {size(version.bytes)}" + (f", {version.rows} rows" if version.rows else ""),
+            contents(version),
             "",
         ]
         rows = [(e.path, size(e.size), e.rows, e.media, e.digest[:12]) for e in page.files]
@@ -142,67 +156,8 @@ def show_command(context: Context, ref: str, limit: int, prefix: str) -> None:
     context.show({"version": version, "files": page}, render)
 
 
-@data.command("diff")
-@click.argument("a")
-@click.argument("b")
-@click.option("--limit", default=100, show_default=True, help="How many paths to list of each kind.")
-@pass_context
-def diff_command(context: Context, a: str, b: str, limit: int) -> None:
-    """Show what differs from version A to version B: paths, columns, rows."""
-    from headwater.lake import diff
-
-    with context.open() as project:
-        found = diff(project, a, b, limit)
-
-    def render() -> str:
-        lines = [
-            f"{found.a.ref} → {found.b.ref}: {found.added_count} added, {found.removed_count} removed, "
-            f"{found.changed_count} changed"
-        ]
-        if found.rows_a is not None or found.rows_b is not None:
-            lines.append(f"rows: {found.rows_a} → {found.rows_b}")
-        lines += [f"column {c.column}: {c.before or '–'} → {c.after or '–'}" for c in found.columns]
-        lines += [click.style(f"+ {e.path}", fg="green") for e in found.added]
-        lines += [click.style(f"- {e.path}", fg="red") for e in found.removed]
-        lines += [click.style(f"~ {c.path}", fg="yellow") for c in found.changed]
-        return "\n".join(lines)
-
-    context.show(found, render)
-
-
-@data.command("read")
-@click.argument("ref")
-@click.option("--columns", help="Comma-separated.")
-@click.option("--where", help="An SQL condition.")
-@click.option("--sql", help="A whole query; the tables are the view 'data'.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(0))
-@pass_context
-def read(context: Context, ref: str, columns: str | None, where: str | None, sql: str | None, limit: int) -> None:
-    """Show rows of a version's tables."""
-    from headwater.lake import scan
-
-    with context.open() as project:
-        found = scan(project, ref, columns=columns.split(",") if columns else None, where=where, sql=sql)
-        names = list(found.columns)
-        rows = (found.sql(f"SELECT * FROM data LIMIT {limit}") if limit else found).fetchall()
-    context.show([dict(zip(names, row, strict=True)) for row in rows], lambda: table(names, rows))
-
-
-@data.command("checkout")
-@click.argument("ref")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@pass_context
-def checkout(context: Context, ref: str, folder: Path) -> None:
-    """Put the files of a version into FOLDER, read-only (links to a shared cache)."""
-    from headwater.lake import materialise
-
-    with context.open() as project:
-        materialise(project, ref, folder)
-    context.show({"ref": ref, "folder": str(folder)}, lambda: f"{ref} is in {folder}")
-
-
 @data.command("branch")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("name", required=False)
 @click.option("--at", default="main", show_default=True, help="The version it begins at.")
 @click.option("--delete", is_flag=True, help="Delete the branch; its versions stay.")
@@ -226,7 +181,7 @@ def branch(context: Context, dataset: str, name: str | None, at: str, delete: bo
 
 
 @data.command("tag")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("name", required=False)
 @click.option("--at", default="main", show_default=True, help="The version it names.")
 @click.option("--why", default="", help="Why this version has a name.")
@@ -243,7 +198,7 @@ def tag_command(context: Context, dataset: str, name: str | None, at: str, why: 
 
 
 @data.command("protect")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.option("--branch", default="main", show_default=True)
 @click.option("--off", is_flag=True, help="Let it move without a passing verdict again.")
 @pass_context
@@ -257,7 +212,7 @@ def protect_command(context: Context, dataset: str, branch: str, off: bool) -> N
 
 
 @data.command("revert")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("to")
 @click.option("--branch", default="main", show_default=True)
 @click.option("--message", "-m", default="")
@@ -272,7 +227,7 @@ def revert_command(context: Context, dataset: str, to: str, branch: str, message
 
 
 @data.command("merge")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("source")
 @click.option("--into", default="main", show_default=True)
 @click.option("--message", "-m", default="")
@@ -284,16 +239,3 @@ def merge_command(context: Context, dataset: str, source: str, into: str, messag
     with context.open() as project:
         version = merge(project, dataset, source, into, message=message)
     context.show(version, lambda: f"merged as {version.ref}")
-
-
-@data.command("describe")
-@click.argument("dataset")
-@click.argument("text", required=False)
-@pass_context
-def describe(context: Context, dataset: str, text: str | None) -> None:
-    """Show what DATASET is, or say it."""
-    from headwater.lake import describe_dataset, set_description
-
-    with context.open() as project:
-        found = set_description(project, dataset, text) if text else describe_dataset(project, dataset)
-    context.show(found, lambda: f"{found.name}: {found.description or '(no description)'}; {found.versions} versions")

@@ -73,6 +73,7 @@ def _run(context: Context, target: str, host: str, port: int) -> None:
         interface=Interfaces.ASGI,
         factory=True,
         workers=1,
+        websockets=False,  # nothing here speaks them, and each request would be looked at for one
         log_access=False,
         log_level=LogLevels.warning,
         respawn_failed_workers=True,

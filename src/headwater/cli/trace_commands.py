@@ -143,24 +143,32 @@ def sql(context: Context, query: str, limit: int) -> None:
 
 
 @click.command()
+@click.option("--checkpoint", is_flag=True, help="Write it beside the data too, with all branches and tags.")
 @pass_context
-def head(context: Context) -> None:
+def head(context: Context, checkpoint: bool) -> None:
     """Print the head of the governance chain as SEQ:HASH. Keep it elsewhere, and give it to 'hw verify --head'."""
-    from headwater.trace import export_head
+    from headwater.trace import export_head, write_checkpoint
 
     with context.open() as project:
-        found = export_head(project)
+        found = write_checkpoint(project) if checkpoint else export_head(project)
     context.show(found, lambda: f"{found.seq}:{found.hash}")
 
 
 @click.command()
 @click.option("--head", help="SEQ:HASH of the chain, kept elsewhere, that must still hold.")
+@click.option("--repair", "mirror", metavar="FROM", help="First mend packs with what this project or store has.")
 @pass_context
-def verify(context: Context, head: str | None) -> int:
+def verify(context: Context, head: str | None, mirror: str | None) -> int:
     """Check every digest, pack, manifest, event, the chain and every reference. Exit code 1 when something is wrong."""
+    from headwater.trace import repair
     from headwater.trace import verify as verify_project
 
     with context.open() as project:
+        if mirror is not None:
+            mended = repair(project, mirror)
+            click.echo(f"{len(mended.packs)} packs repaired, {mended.fetched} objects fetched", err=True)
+            for said in mended.left:
+                click.echo(said, err=True)
         findings = list(verify_project(project, head))
     errors = [f for f in findings if f.severity == "error"]
 

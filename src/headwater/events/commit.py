@@ -8,7 +8,9 @@ be next. So a lone caller pays for its own sync and nothing else, and needs no t
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 from headwater.errors import StorageError, UnavailableError
 
@@ -55,7 +57,14 @@ class Committer:
             StorageError: they are not.
             UnavailableError: the log is closed, or too much waits for the disk.
         """
-        self._await(self._enqueue(part, waits=True))
+        self.queue(part)()
+
+    def queue(self, part: Part) -> Callable[[], None]:
+        """Queue rows and return what waits until they are durable, and raises as ``commit`` does.
+
+        The caller must wait: it may be the one that writes for all.
+        """
+        return partial(self._await, self._enqueue(part, waits=True))
 
     def commit_soon(self, part: Part) -> Future[None]:
         """Queue rows for the committer thread; the future resolves when they are durable."""
@@ -63,6 +72,27 @@ class Committer:
         if waiting.leads:
             self._wake.release()
         return waiting.done
+
+    def commit_here(self, part: Part) -> bool:
+        """Write rows in this thread, durable on return, if nobody else writes or waits; False: nothing was done.
+
+        Raises as ``commit`` does.
+        """
+        leader = _Waiting(part, waits=False)
+        with self._lock:
+            self._admit(leader.size)
+            if self._led or self._queue:
+                return False
+            self._led = leader.leads = True
+        try:
+            (outcome,) = self._tail.write([part])
+        except OSError as error:
+            raise _as_storage_error(error) from error
+        finally:
+            self._hand_over(leader)
+        if outcome is not None:
+            raise outcome
+        return True
 
     def flush(self) -> None:
         """Wait until all that is queued was written; whose writing failed learns it from its own future."""

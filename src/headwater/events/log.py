@@ -72,6 +72,14 @@ class EventLog:
         if rows:
             self._committer.commit(self._part(stream, rows))
 
+    def queue(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> Callable[[], None]:
+        """Queue rows behind those queued before, and return what waits until they are durable.
+
+        For who holds a lock while queueing and must not while waiting. The caller must wait, since it may be the one
+        that writes for all; waiting raises StorageError. Raises as ``append`` does.
+        """
+        return self._committer.queue(self._part(stream, rows)) if rows else _nothing
+
     def append_soon(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> Future[None]:
         """Queue rows and return at once; the future resolves when they are durable.
 
@@ -82,6 +90,14 @@ class EventLog:
         done: Future[None] = Future()
         done.set_result(None)
         return done
+
+    def append_here(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Append rows without waiting for anybody; False, and nothing is appended, while others write.
+
+        For an event loop that had rather wait for one sync than hand its rows to a thread; so it is False too where a
+        write goes to a database. Raises as ``append`` does.
+        """
+        return not rows or (self._tail.local and self._committer.commit_here(self._part(stream, rows)))
 
     def flush(self) -> None:
         """Wait until everything queued is durable or its future says why not."""
@@ -205,6 +221,10 @@ def open_events(folder: Path | None, ledger: Ledger, objects: ObjectStore, clock
     log = EventLog(FolderTail(folder, ledger, clock), folder, ledger, objects, clock)
     log.tidy()
     return log
+
+
+def _nothing() -> None:
+    """What waits for no rows."""
 
 
 def _after_fork() -> None:

@@ -73,6 +73,8 @@ class _Segment:
 class FolderTail(Tail):
     """Segments under one folder, of this writer and of others."""
 
+    local = True
+
     def __init__(self, root: Path, ledger: Ledger, clock: Callable[[], int], rotate_bytes: int = ROTATE_BYTES) -> None:
         self.root = root
         self._ledger = ledger

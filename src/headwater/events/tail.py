@@ -94,6 +94,8 @@ class Tail(ABC):
     """Where open rows are kept. ``on_full`` is called when enough rows for a seal have gathered."""
 
     on_full: Callable[[], None] | None = None
+    local = False
+    """Whether a write is a sync of a file on this machine, and not a question to a server."""
 
     @abstractmethod
     def begin_again(self) -> None:

@@ -80,6 +80,7 @@ class _Process:
         self.ready = False
         self.forkable = True
         self.busy = 0
+        self.ended: dict[int, int] = {}
         wire.send(here, msgspec.to_builtins(setup))
 
 
@@ -185,10 +186,18 @@ class Pool:
             text = message.get("traceback", "")
             self.failure = UserCodeError(f"the project's code cannot be imported: {message['error']}", text)
         elif "ended" in message:
-            for each in [each for each in self.running if each.pid == message["ended"]]:
-                each.status = message["status"]
-                if each.silent_until is not None:
-                    self._finish(each)
+            self._ended(process, message["ended"], message["status"])
+
+    def _ended(self, process: _Process, pid: int, status: int) -> None:
+        """Note how a child of a worker ended."""
+        mine = [each for each in self.running if each.worker is process]
+        found = next((each for each in mine if each.pid == pid), None)
+        if found is not None:
+            found.status = status
+            if found.silent_until is not None:
+                self._finish(found)
+        elif any(not each.pid for each in mine):
+            process.ended[pid] = status  # it died so early that its own word of who it is was not read yet
 
     def _lost(self, process: _Process) -> None:
         self.selector.unregister(process.control)
@@ -230,6 +239,7 @@ class Pool:
             message = None
         if message is not None and "pid" in message:
             running.pid = message["pid"]
+            running.status = running.worker.ended.pop(running.pid, None)
             if running.job.timeout_s is not None:
                 running.deadline = time.monotonic() + running.job.timeout_s
             return

@@ -15,6 +15,8 @@ from typing import Any
 from .reads import ReadItem, env_digest, file_digest, folder_digest
 
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib/", "/lib64/", "/run/")
+# What looks for the version of a library lists every folder of ``sys.path``, the project's own among them.
+_LISTING_LIBRARIES = ("/importlib/metadata/", "/importlib_metadata/")
 _READ_FLAGS = os.O_WRONLY | os.O_RDWR
 
 
@@ -110,7 +112,8 @@ def _by_import() -> bool:
     """Tell whether the import system itself opens or lists, which keys see in other ways."""
     frame = sys._getframe(3)
     for _ in range(4):
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        name = frame.f_code.co_filename
+        if name.startswith("<frozen importlib") or any(part in name for part in _LISTING_LIBRARIES):
             return True
         if frame.f_back is None:
             break

@@ -77,7 +77,7 @@ class Worker:
         while True:
             message, descriptors = wire.receive(self.control, 3)
             if message is None:
-                self._kill_children()
+                self.end_children()
                 return
             channel, out, err = descriptors
             expected = message["code"]
@@ -133,7 +133,8 @@ class Worker:
             except OSError:
                 return
 
-    def _kill_children(self) -> None:
+    def end_children(self) -> None:
+        """End the tasks that run."""
         for pid in list(self.children):
             try:
                 os.killpg(pid, signal.SIGKILL)
@@ -348,7 +349,11 @@ def _die_with_parent() -> None:
 def main() -> None:
     """Serve the run at the other end of the socket whose number is the one argument."""
     with socket.socket(fileno=int(sys.argv[1])) as control:
-        Worker(control).serve()
+        worker = Worker(control)
+        try:
+            worker.serve()
+        except ConnectionError:  # the run is gone, also when it left something unread: nobody is there to be told
+            worker.end_children()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from ..errors import ConflictError, InvalidInputError, NotFoundError, RefusedErr
 from ..ids import is_id
 from ..operation import operation
 from ..project import Project
+from .collecting import require_kept
 from .declared import is_protected, require_publishable
 from .names import check_dataset_name, check_pointer_name
 from .refs import MAIN, find_version, get_version, require_dataset
@@ -72,6 +73,7 @@ def pick_version(tx: Tx, dataset: str, text: str) -> Version:
     version = find_version(tx, bare if "@" in bare or is_id(bare) else f"{dataset}@{bare}")
     if version.dataset != dataset:
         raise InvalidInputError(f"{version.ref} is not a version of '{dataset}'. Give one of its own.", version=text)
+    require_kept(tx, [version.id])
     return version
 
 

@@ -133,7 +133,7 @@ def require_publishable(tx: Tx, project: Project, branch: str, version: Version)
     if row.outcome == "failed":
         raise NotPublishableError(
             f"{target} and {version.ref} failed its checks (verdict {row.id}). Correct the data and publish again, or "
-            f"decide with a reason: hw data release {version.ref} --reason ...",
+            f"decide with a reason: hw check release {version.ref} --reason ...",
             version=version.id,
             verdict=row.id,
         )

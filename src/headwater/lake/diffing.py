@@ -9,7 +9,6 @@ from .files import entry_of, iter_files
 from .manifest import differences
 from .media import table_format
 from .refs import find_version
-from .scanning import count_rows, schema_of
 from .values import Change, ColumnChange, Diff, Entry, Version
 
 
@@ -64,11 +63,15 @@ def _rows(project: Project, version: Version) -> int | None:
     """Return the rows of a version's tables; where they were not recorded, only small versions are counted."""
     if version.rows is not None or version.files > 1000:
         return version.rows
+    from .scanning import count_rows
+
     return count_rows(project, version)
 
 
 def _columns(project: Project, a: Version, only_a: list[Entry], only_b: list[Entry]) -> tuple[ColumnChange, ...]:
     """Return the columns that came, went or changed type among the tables that differ."""
+    from .scanning import schema_of
+
     old = schema_of(project, only_a or _first_table(project, a))
     new = schema_of(project, only_b)
     if not old or not new:

@@ -93,7 +93,7 @@ def entry_in(project: Project, version: Version, path: str) -> Entry:
     row = find_row(project.objects, version.root, path_bytes(path))
     if row is None:
         raise NotFoundError(
-            f"{version.ref} has no file '{path}'. 'hw data files {version.ref}' lists those it has.", path=path
+            f"{version.ref} has no file '{path}'. 'hw data show {version.ref}' lists those it has.", path=path
         )
     return entry_of(row)
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InvalidInputError, NotFoundError
+from ..working.statindex import Stat, StatIndex
+from ..working.walking import SKIPPED, walk
 from .names import first_few, path_bytes
 
-_SKIPPED = frozenset({".headwater", ".git"})
 _WILD = frozenset("*?[")
 
 
+class LocalFile(NamedTuple):
+    """Where a file lies on this machine, and the stat it had when it was found (None: it was not looked at)."""
+
+    place: str
+    at: Stat | None = None
+
+
 def gather(paths: Sequence[str | Path], under: str = "") -> dict[str, Path]:
+    """Return path in the dataset to local file; finds and raises as ``gather_files`` does."""
+    return {path: Path(file.place) for path, file in gather_files(paths, under).items()}
+
+
+def gather_files(paths: Sequence[str | Path], under: str = "") -> dict[str, LocalFile]:
     """Return path in the dataset to local file, in order, for folders (walked), files and patterns (``*``, ``**``).
 
     A folder's files keep their place in it; a pattern's files keep theirs below its first wild part; ``under`` goes
@@ -25,78 +39,71 @@ def gather(paths: Sequence[str | Path], under: str = "") -> dict[str, Path]:
         InvalidInputError: a link leads out of its folder, a file cannot be read or is no plain file, a name cannot
             be a path, or two files would have one path.
     """
-    prefix = f"{under.strip('/')}/" if under.strip("/") else ""
-    found: dict[str, Path] = {}
+    prefix = prefix_of(under)
+    found: dict[str, LocalFile] = {}
     for given in paths:
         for relative, file in _of(str(given)):
             path = prefix + relative
             path_bytes(path)
             before = found.setdefault(path, file)
-            if before is not file and os.path.realpath(before) != os.path.realpath(file):
+            if before is not file and os.path.realpath(before.place) != os.path.realpath(file.place):
                 raise InvalidInputError(
-                    f"'{before}' and '{file}' would both be '{path}'. Add them one by one, each under its own folder."
+                    f"'{before.place}' and '{file.place}' would both be '{path}'. Add them one by one, each under its "
+                    "own folder."
                 )
     if not found:
         raise NotFoundError("no file was given to add.")
     return found
 
 
-def _of(given: str) -> Iterator[tuple[str, Path]]:
-    path = Path(given)
-    if path.is_dir():
-        files = sorted(_walk(path, path.resolve()))
-        if not files:
-            raise NotFoundError(f"'{given}' holds no file. Check the folder, or add the files by name.", path=given)
-        yield from ((relative, path / relative) for relative in files)
-    elif path.exists() or path.is_symlink():
-        _require_file(path)
-        yield path.name, path
+def prefix_of(under: str) -> str:
+    """Return what stands before the paths of files that are put under a folder of the dataset."""
+    return f"{under.strip('/')}/" if under.strip("/") else ""
+
+
+def refuse_odd(folder: str, odd: Mapping[str, str]) -> None:
+    """Raise InvalidInputError that names what in a folder cannot be added, and why."""
+    if not odd:
+        return
+    said = "; ".join(f"'{folder}/{path}': {why}" for path, why in sorted(odd.items())[:5])
+    more = f"; and {len(odd) - 5:,} more" if len(odd) > 5 else ""
+    raise InvalidInputError(f"nothing was added, because some of it cannot be: {said}{more}.", paths=sorted(odd)[:100])
+
+
+def _of(given: str) -> Iterator[tuple[str, LocalFile]]:
+    if os.path.isdir(given):
+        yield from _in_folder(given)
+    elif os.path.lexists(given):
+        yield os.path.basename(given), _plain(given)
     elif _WILD & set(given):
         yield from _matching(given)
     else:
         raise NotFoundError(f"there is no file or folder '{given}' (looked in '{Path.cwd()}').", path=given)
 
 
-def _matching(given: str) -> Iterator[tuple[str, Path]]:
+def _in_folder(given: str) -> Iterator[tuple[str, LocalFile]]:
+    found = walk(given, StatIndex())
+    refuse_odd(given, found.odd)
+    if not found.new:
+        raise NotFoundError(f"'{given}' holds no file. Check the folder, or add the files by name.", path=given)
+    base = given.rstrip("/") or "/"
+    for relative in sorted(found.new):
+        yield relative, LocalFile(f"{base}/{relative}", found.new[relative])
+
+
+def _matching(given: str) -> Iterator[tuple[str, LocalFile]]:
     parts = Path(given).parts
     fixed = next(index for index, part in enumerate(parts) if _WILD & set(part))
     base = Path(*parts[:fixed]) if fixed else Path()
     files = sorted(p for p in base.glob(str(Path(*parts[fixed:]))) if not p.is_dir())
-    files = [p for p in files if not _SKIPPED & set(p.relative_to(base).parts)]
+    files = [p for p in files if not SKIPPED & set(p.relative_to(base).parts)]
     if not files:
         raise NotFoundError(f"no file matches '{given}' (looked in '{base.absolute()}').", path=given)
     inside = base.resolve()
     for file in files:
         if file.is_symlink():
             _require_inside(file, inside)
-        _require_file(file)
-        yield file.relative_to(base).as_posix(), file
-
-
-def _walk(folder: Path, root: Path) -> Iterator[str]:
-    """Yield the relative paths of the files below a folder."""
-    waiting = [""]
-    while waiting:
-        relative = waiting.pop()
-        try:
-            entries = list(os.scandir(folder / relative))
-        except OSError as error:
-            raise InvalidInputError(
-                f"the folder '{folder / relative}' cannot be read: {error.strerror}. Check its permissions."
-            ) from error
-        for entry in entries:
-            path = relative + entry.name
-            if entry.is_symlink():
-                _require_inside(Path(entry.path), root)
-                _require_file(Path(entry.path))
-                yield path
-            elif entry.is_dir(follow_symlinks=False):
-                if entry.name not in _SKIPPED:
-                    waiting.append(path + "/")
-            else:
-                if not entry.is_file(follow_symlinks=False):
-                    _require_file(Path(entry.path))
-                yield path
+        yield file.relative_to(base).as_posix(), _plain(str(file))
 
 
 def _require_inside(link: Path, root: Path) -> None:
@@ -109,23 +116,25 @@ def _require_inside(link: Path, root: Path) -> None:
         )
 
 
-def _require_file(path: Path) -> None:
+def _plain(path: str) -> LocalFile:
     try:
-        mode = path.stat().st_mode
+        at = os.stat(path)
     except OSError as error:
         raise InvalidInputError(
-            f"'{path}' cannot be read: {error.strerror}. If it is a link, its target is missing.", path=str(path)
+            f"'{path}' cannot be read: {error.strerror}. If it is a link, its target is missing, or it leads to "
+            "itself.",
+            path=path,
         ) from error
-    if not stat.S_ISREG(mode):
-        what = "a link to a folder: add that folder itself" if stat.S_ISDIR(mode) else "a device, pipe or socket"
-        raise InvalidInputError(f"'{path}' is not a plain file but {what}.", path=str(path))
+    if not stat.S_ISREG(at.st_mode):
+        what = "a link to a folder: add that folder itself" if stat.S_ISDIR(at.st_mode) else "a device, pipe or socket"
+        raise InvalidInputError(f"'{path}' is not a plain file but {what}.", path=path)
+    return LocalFile(path, (at.st_mtime_ns, at.st_size, at.st_ctime_ns, at.st_ino))
 
 
-def require_readable(files: Sequence[Path]) -> None:
-    """Raise InvalidInputError that names the files that this user may not read."""
-    closed = [str(file) for file in files if not os.access(file, os.R_OK)]
-    if closed:
-        raise InvalidInputError(
-            f"this user may not read {first_few(closed, len(closed))}. Change their permissions, or leave them out.",
-            paths=closed[:100],
-        )
+def refuse_closed(places: Sequence[str]) -> None:
+    """Raise InvalidInputError that names files that this user may not read."""
+    raise InvalidInputError(
+        f"this user may not read {first_few(places, len(places))}. Change their permissions, or leave them out. "
+        "Nothing was added.",
+        paths=list(places[:100]),
+    )

@@ -5,84 +5,34 @@ A manifest is named by the digest of its root range. The same files give the sam
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from .ranges import (
-    Reference,
-    Row,
-    cut_leaves,
-    cut_nodes,
-    decode_range,
-    encode_leaf,
-    encode_node,
-    ends_leaf,
-    refer_to_leaf,
-    refer_to_node,
-)
+from .building import Put, build, splice
+from .ranges import Reference, Row, decode_range, refer_to_leaf, refer_to_node
 
 if TYPE_CHECKING:
     from ..objects import ObjectStore
 
-Put = Callable[[bytes], str]
 Read = Callable[[str], tuple[int, list[Row] | list[Reference]]]
 Difference = tuple[bytes, Row | None, Row | None]
+
+_AT_ONCE = 16  # leaves of a side in memory when two manifests are compared
 
 
 def apply_changes(store: ObjectStore, put: Put, root: str | None, changes: Mapping[bytes, Row | None]) -> Reference:
     """Write the manifest that ``root`` becomes by ``changes`` (a row puts a path, None removes it); return its root.
 
-    Only ranges that a change falls into are read and written, and the nodes above them. Removing a path that is not
-    there changes nothing. ``put`` takes the bytes of a range and returns their digest.
+    Only ranges that a change falls into are read and written, and the nodes above them; what lies between is passed
+    on by its digest, whole subtrees at a time. Removing a path that is not there changes nothing. ``put`` takes the
+    bytes of a range and returns their digest.
     """
-    old = leaves(store, root) if root else []
-    new = _changed_leaves(store, put, old, sorted(changes.items()))
-    if not new:
-        empty = encode_leaf([])
-        return refer_to_leaf([], put(empty))
-    level = 0
-    while len(new) > 1:
-        level += 1
-        new = [refer_to_node(part, put(encode_node(part, level)), level) for part in cut_nodes(new, level)]
-    return new[0]
-
-
-def _changed_leaves(
-    store: ObjectStore, put: Put, old: list[Reference], changes: list[tuple[bytes, Row | None]]
-) -> list[Reference]:
-    """Return the leaves after the changes; those that no change touches are passed on unread."""
-    new: list[Reference] = []
-    carried: list[Row] = []  # rows of a leaf that lost its end: they go on into the next
-    at = 0
-    for index, reference in enumerate(old):
-        final = index == len(old) - 1
-        stop = at
-        while stop < len(changes) and (final or changes[stop][0] <= reference.last):
-            stop += 1
-        if stop == at and not carried:
-            new.append(reference)
-            continue
-        rows = carried + _merged(_leaf(store, reference.digest), changes[at:stop])
-        at, carried = stop, []
-        for part in cut_leaves(rows):
-            if final or ends_leaf(part[-1].path):
-                new.append(refer_to_leaf(part, put(encode_leaf(part))))
-            else:
-                carried = list(part)
-    if not old:
-        for part in cut_leaves([row for _, row in changes if row is not None]):
-            new.append(refer_to_leaf(part, put(encode_leaf(part))))
-    return new
-
-
-def _merged(rows: list[Row], changes: list[tuple[bytes, Row | None]]) -> list[Row]:
-    if not changes:
-        return rows
-    after: dict[bytes, Row | None] = {row.path: row for row in rows}
-    after.update(changes)
-    return [row for _, row in sorted(after.items()) if row is not None]
+    waiting = sorted(changes.items())
+    if root is None:
+        return build(put, (row for _, row in waiting if row is not None))
+    return splice(store, put, root, waiting)
 
 
 def leaves(store: ObjectStore, root: str) -> list[Reference]:
@@ -109,11 +59,6 @@ def _below(store: ObjectStore, references: list[Reference]) -> list[Reference]:
 def decoded(store: ObjectStore, name: str) -> tuple[int, list[Row] | list[Reference]]:
     """Return the level of a range of the store, and its rows (level 0) or references."""
     return decode_range(store.get(name), name)
-
-
-def _leaf(store: ObjectStore, name: str) -> list[Row]:
-    _, items = decoded(store, name)
-    return [item for item in items if isinstance(item, Row)]
 
 
 def rows_after(
@@ -159,24 +104,52 @@ def differences(store: ObjectStore, a: str, b: str) -> Iterator[Difference]:
 
     Ranges that both have are never read: a path in a shared range is the same in both.
     """
-    only_a, only_b = _unshared(store, a, b)
-    left, right = _stream(store, only_a), _stream(store, only_b)
-    row_a, row_b = next(left, None), next(right, None)
-    while row_a is not None or row_b is not None:
-        if row_b is None or (row_a is not None and row_a.path < row_b.path):
-            assert row_a is not None
-            yield row_a.path, row_a, None
-            row_a = next(left, None)
-        elif row_a is None or row_b.path < row_a.path:
-            yield row_b.path, None, row_b
-            row_b = next(right, None)
-        else:
-            if row_a != row_b:
-                yield row_a.path, row_a, row_b
-            row_a, row_b = next(left, None), next(right, None)
+    left, right = (_Side(store, references) for references in _unshared(store, a, b))
+    while left.more or right.more:
+        left.load()
+        right.load()
+        ends = [side.end for side in (left, right) if side.end is not None]
+        end = min(ends) if ends else None
+        part_a, part_b = left.take(end), right.take(end)
+        # Whole rows as sets: what is the same in both never comes to Python one by one.
+        old, new = ({row[0]: row for row in part} for part in (part_a - part_b, part_b - part_a))
+        for path in sorted(old.keys() | new.keys()):
+            yield path, old.get(path), new.get(path)
 
 
-def _unshared(store: ObjectStore, a: str, b: str) -> tuple[list[str], list[str]]:
+class _Side:
+    """The rows of one manifest's leaves in order, a few leaves in memory at a time."""
+
+    def __init__(self, store: ObjectStore, leaves: list[Reference]) -> None:
+        self._store = store
+        self._leaves = leaves
+        self._rows: list[Row] = []
+        self.end: bytes | None = None
+        """The path up to which all rows are loaded; None: there are no more."""
+
+    @property
+    def more(self) -> bool:
+        return bool(self._rows or self._leaves)
+
+    def load(self) -> None:
+        """Read the next leaves, where all that was read was taken."""
+        if self._rows or not self._leaves:
+            return
+        some, self._leaves = self._leaves[:_AT_ONCE], self._leaves[_AT_ONCE:]
+        found = dict(self._store.get_many([leaf.digest for leaf in some]))
+        for leaf in some:
+            _, items = decode_range(found.pop(leaf.digest), leaf.digest)
+            self._rows += cast("list[Row]", items)
+        self.end = some[-1].last if self._leaves else None
+
+    def take(self, end: bytes | None) -> set[Row]:
+        """Return the rows with paths up to ``end``, and let go of them."""
+        cut = len(self._rows) if end is None else bisect_right(self._rows, end, key=lambda row: row.path)
+        taken, self._rows = self._rows[:cut], self._rows[cut:]
+        return set(taken)
+
+
+def _unshared(store: ObjectStore, a: str, b: str) -> tuple[list[Reference], list[Reference]]:
     """Return the leaves that only one of two manifests has, comparing digests level by level."""
     sides = [_top(store, a), _top(store, b)] if a != b else [[], []]
     while True:
@@ -185,7 +158,7 @@ def _unshared(store: ObjectStore, a: str, b: str) -> tuple[list[str], list[str]]
         sides = [[r for r in side if r.digest not in shared] for side in sides]
         highest = max((r.level for side in sides for r in side), default=0)
         if highest == 0:
-            return [r.digest for r in sides[0]], [r.digest for r in sides[1]]
+            return sides[0], sides[1]
         sides = [_below(store, side) if side and side[0].level == highest else side for side in sides]
 
 
@@ -194,13 +167,3 @@ def _top(store: ObjectStore, root: str) -> list[Reference]:
     if level == 0:
         return [refer_to_leaf([item for item in items if isinstance(item, Row)], root)]
     return [refer_to_node([item for item in items if isinstance(item, Reference)], root, level)]
-
-
-def _stream(store: ObjectStore, names: Iterable[str]) -> Iterator[Row]:
-    waiting = list(names)
-    for start in range(0, len(waiting), 16):
-        some = waiting[start : start + 16]
-        found = dict(store.get_many(some))
-        for name in some:
-            _, items = decode_range(found.pop(name), name)
-            yield from (item for item in items if isinstance(item, Row))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
-from ..durable import disk_error
-from ..errors import ConflictError, InvalidInputError
+from ..errors import ConflictError
 from ..project import Project
-from .files import iter_files
+from .placing import appear
 from .reading import Read, tell
 from .refs import resolve
 
@@ -18,7 +15,7 @@ def materialise(project: Project, ref: str, folder: str | Path, *, prefix: str =
     """Make ``folder`` hold the files of a version (those whose paths begin with ``prefix``); return how many.
 
     Files are read-only links to the shared cache, never to the store's own bytes. The folder appears at once, when
-    everything is in place.
+    everything is in place. Nothing is kept of it: for a folder to work in, see ``checkout``.
 
     Raises:
         ConflictError: the folder exists and is not empty.
@@ -29,30 +26,7 @@ def materialise(project: Project, ref: str, folder: str | Path, *, prefix: str =
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConflictError(f"'{target}' exists and is not an empty folder. Choose another, or remove it first.")
     version = resolve(project, ref)
-    partial = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.partial"
-    count = 0
-    made: set[Path] = set()
-    try:
-        partial.mkdir(parents=True)
-        for entry in iter_files(project, version.id, prefix):
-            place = partial / entry.path
-            if place.parent not in made:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                made.add(place.parent)
-            project.objects.materialise(entry.digest, place, mode="link")
-            count += 1
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise InvalidInputError(
-            f"{version.ref} cannot be a folder: '{entry.path}' is a file there and also a folder of other files. "
-            "Read it by path instead."
-        ) from error
-    except OSError as error:
-        raise disk_error(error, target) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    count = len(appear(project, version, target, prefix, "link"))
     paths = None if not prefix else (prefix + "*",)
     tell(Read(ref=ref, version=version.id, dataset=version.dataset, root=version.root, paths=paths))
     return count

@@ -5,12 +5,14 @@ from __future__ import annotations
 from .values import Entry
 
 PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.file"
 
 _MEDIA = {
-    "arrow": "application/vnd.apache.arrow.file",
+    "arrow": ARROW,
     "avif": "image/avif",
     "csv": "text/csv",
     "csv.gz": "text/csv+gzip",
+    "feather": ARROW,
     "gif": "image/gif",
     "html": "text/html",
     "jpeg": "image/jpeg",
@@ -45,6 +47,7 @@ _MEDIA = {
 # FILES is replaced by the list of local files. The cache's names have no ending, so nothing is left to guess.
 _READERS = {
     PARQUET: "read_parquet(FILES, union_by_name = true)",
+    ARROW: "read_parquet(FILES, union_by_name = true)",  # as Parquet by then, see arrow_files.py
     "text/csv": "read_csv(FILES, union_by_name = true, compression = 'none')",
     "text/csv+gzip": "read_csv(FILES, union_by_name = true, compression = 'gzip')",
     "text/tab-separated-values": "read_csv(FILES, union_by_name = true, delim = '\\t', compression = 'none')",

@@ -19,7 +19,7 @@ _RULE = "Use letters, digits, '.', '_' and '-', beginning with a letter or digit
 def check_dataset_name(name: str) -> str:
     """Return the name of a dataset, or raise InvalidInputError that says what it may look like."""
     if not NAME.fullmatch(name) or is_id(name):
-        raise InvalidInputError(f"'{name}' cannot name a dataset. {_RULE}.", name=name)
+        raise InvalidInputError(f"'{_short(name)}' cannot name a dataset. {_RULE}.", name=name)
     return name
 
 
@@ -29,7 +29,7 @@ def check_pointer_name(name: str, what: str) -> str:
     Refused are names that a ref would read as something else: ``v12``, a date, an id.
     """
     if not NAME.fullmatch(name):
-        raise InvalidInputError(f"'{name}' cannot name a {what}. {_RULE}.", name=name)
+        raise InvalidInputError(f"'{_short(name)}' cannot name a {what}. {_RULE}.", name=name)
     for pattern, meaning in ((NUMBER, "a version's number"), (DATE, "a date")):
         if pattern.fullmatch(name):
             raise InvalidInputError(f"'{name}' cannot name a {what}: it reads as {meaning}. Choose another.", name=name)
@@ -63,11 +63,16 @@ def path_bytes(path: str) -> bytes:
         or any(byte in raw for byte in (b"\0", b"\n", b"\r"))
     ):
         raise InvalidInputError(
-            f"'{path}' cannot be a path in a dataset: paths are relative, joined by '/', without '.', '..', empty "
-            f"parts or line breaks, and at most {PATH_BYTES} bytes long.",
+            f"'{_short(path)}' cannot be a path in a dataset: paths are relative, joined by '/', without '.', '..', "
+            f"empty parts or line breaks, and at most {PATH_BYTES} bytes long.",
             path=path,
         )
     return raw
+
+
+def _short(text: str) -> str:
+    """Return a text as a message quotes it: of a very long one, its two ends."""
+    return text if len(text) <= 200 else f"{text[:100]} … {text[-80:]}"
 
 
 _ODD = re.compile(rb"[\0\n\r]|//|/\.|^/|/$")

@@ -1,21 +1,32 @@
-"""Scanning the tables of a version: Parquet, CSV and line-by-line JSON, as one table or by SQL."""
+"""Scanning the tables of a version: Parquet, CSV, line-by-line JSON and Arrow, as one table or by SQL.
+
+Large Parquet files of a bucket are read by the ranges that the query needs (``ranged``); everything else through the
+shared cache of local files. A table taken whole is copied there too, so that taking it again costs no network.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
-from ..project import Project
+from ..project import Project, open_project
+from . import ranged
+from .arrow_files import as_parquet
 from .files import iter_files
-from .media import table_format
+from .media import ARROW, media_of, table_format
 from .reading import Read, tell
 from .refs import resolve
-from .table import Table, quote, refusal
+from .table import Scanned, Table, quote, refusal
 from .values import Entry, Version
 
 if TYPE_CHECKING:
     import duckdb
+
+EVERYTHING = "SELECT * FROM data"
+
+_reopened: dict[tuple[int, str], Project] = {}
 
 
 def scan(
@@ -31,11 +42,13 @@ def scan(
 
     ``columns`` and ``where`` (an SQL condition) choose; ``sql`` is a whole query in which the tables are the view
     ``data``. ``prefix`` takes only files whose paths begin with it. Files with differing columns are joined by
-    name; what a file lacks is null. The query sees these files and nothing else of the machine.
+    name; what a file lacks is null. The query sees these files and nothing else of the machine. Of Parquet only the
+    columns and row groups that the query needs are read, also from a bucket.
 
     Raises:
         NotFoundError: the ref names nothing.
         InvalidInputError: no file is a table, the query cannot be answered, or ``sql`` is given with the others.
+        MissingExtraError: an Arrow file is among them and pyarrow is not installed.
     """
     if sql is not None and (columns is not None or where is not None):
         raise InvalidInputError("give either sql, or columns and where: a query chooses its columns and rows itself.")
@@ -43,13 +56,20 @@ def scan(
     entries = [e for e in iter_files(project, version.id, prefix) if table_format(e)]
     if not entries:
         raise InvalidInputError(
-            f"{version.ref} holds no table{f' under {prefix!r}' if prefix else ''}: none of its files is Parquet, CSV "
-            "or line-by-line JSON. Read files with read_bytes or materialise.",
+            f"{version.ref} holds no table{f' under {prefix!r}' if prefix else ''}: none of its files is Parquet, CSV, "
+            "line-by-line JSON or Arrow. Read files with read_bytes or materialise.",
             ref=ref,
         )
     paths = tuple(e.path for e in entries) if prefix else None
     tell(Read(ref=ref, version=version.id, dataset=version.dataset, root=version.root, paths=paths))
-    return table_of(project, entries, query_of(columns, where, sql))
+    scanned = Scanned(
+        project=project,
+        version=version,
+        entries=tuple(entries),
+        columns=None if columns is None else tuple(columns),
+        plain=sql is None and where is None,
+    )
+    return table_of(project, entries, query_of(columns, where, sql), scanned=scanned)
 
 
 def query_of(columns: Sequence[str] | None, where: str | None, sql: str | None) -> str:
@@ -60,26 +80,60 @@ def query_of(columns: Sequence[str] | None, where: str | None, sql: str | None) 
     return f"SELECT {chosen} FROM data" + (f" WHERE ({where})" if where else "")
 
 
-def table_of(project: Project, entries: Iterable[Entry], query: str = "SELECT * FROM data") -> Table:
+def reopen(
+    place: str,
+    version: Version,
+    entries: tuple[Entry, ...],
+    query: str,
+    columns: tuple[str, ...] | None,
+    plain: bool,
+) -> Table:
+    """Return a table in another process: of the project at a folder or URL, opened there once."""
+    key = (os.getpid(), place)
+    if key not in _reopened:
+        _reopened[key] = open_project(place)
+    scanned = Scanned(project=_reopened[key], version=version, entries=entries, columns=columns, plain=plain)
+    return table_of(scanned.project, entries, query, scanned=scanned)
+
+
+def table_of(
+    project: Project, entries: Iterable[Entry], query: str = EVERYTHING, *, scanned: Scanned | None = None
+) -> Table:
     """Return the table of a query over the tables among these files, called ``data``.
 
     Raises:
         InvalidInputError: the query cannot be answered, or none of the files is a table.
     """
-    return Table(open_views(project, {"data": entries}), query)
+    files = list(entries)
+    connection = open_views(project, {"data": files}, ranges=True)
+    copied: Callable[[], duckdb.DuckDBPyConnection] | None = None
+    if query == EVERYTHING and any(ranged.by_range(project, entry) for entry in files):
+
+        def copied() -> duckdb.DuckDBPyConnection:
+            return open_views(project, {"data": files})
+
+    return Table(connection, query, scanned=scanned, copied=copied)
 
 
-def open_views(project: Project, views: dict[str, Iterable[Entry]]) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB connection that has these views over files of the store and can reach nothing else."""
+def open_views(
+    project: Project, views: Mapping[str, Iterable[Entry]], *, ranges: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection that has these views over files of the store and can reach nothing else.
+
+    ``ranges`` reads large Parquet files of a bucket by ranges; without it every file is a local one, as
+    ``cached_path`` gives it.
+    """
     import duckdb
 
     sources: dict[str, str] = {}
     allowed: list[str] = []
     for name, entries in views.items():
-        sources[name], paths = _source(entries, lambda digest: str(project.objects.cached_path(digest)))
+        sources[name], paths = _source(entries, lambda entry: place_of(project, entry, ranges=ranges))
         allowed += paths
+    far = [path.rpartition("/")[2] for path in allowed if path.startswith(ranged.SCHEME)]
     connection = duckdb.connect(":memory:", config={"threads": _threads(), "autoinstall_known_extensions": False})
     try:
+        ranged.register(connection, project.objects, far)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET allowed_paths = [{', '.join(_text(path) for path in dict.fromkeys(allowed))}]")
         connection.execute("SET enable_external_access = false")
@@ -92,14 +146,23 @@ def open_views(project: Project, views: dict[str, Iterable[Entry]]) -> duckdb.Du
     return connection
 
 
-def _source(entries: Iterable[Entry], local: Callable[[str], str]) -> tuple[str, list[str]]:
+def place_of(project: Project, entry: Entry, *, ranges: bool) -> str:
+    """Return what DuckDB opens to read a file: a local file, or an address to be read by ranges."""
+    if (entry.media or media_of(entry.path)) == ARROW:
+        return str(as_parquet(project, entry))
+    if ranges and ranged.by_range(project, entry):
+        return ranged.address(entry.digest)
+    return str(project.objects.cached_path(entry.digest))
+
+
+def _source(entries: Iterable[Entry], local: Callable[[Entry], str]) -> tuple[str, list[str]]:
     """Return the SELECT over these files, joined by the names of their columns, and the local files it reads."""
     groups: dict[str, list[str]] = {}
     for entry in entries:
         if reader := table_format(entry):
-            groups.setdefault(reader, []).append(local(entry.digest))
+            groups.setdefault(reader, []).append(local(entry))
     if not groups:
-        raise InvalidInputError("none of these files is a table: there are no Parquet, CSV or JSON lines among them.")
+        raise InvalidInputError("none of these files is a table: no Parquet, CSV, JSON lines or Arrow is among them.")
     parts = [
         f"SELECT * FROM {reader.replace('FILES', '[' + ', '.join(_text(p) for p in paths) + ']')}"
         for reader, paths in groups.items()
@@ -112,8 +175,6 @@ def _text(value: str) -> str:
 
 
 def _threads() -> int:
-    import os
-
     return max(1, len(os.sched_getaffinity(0)))
 
 

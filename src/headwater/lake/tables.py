@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InvalidInputError, NotFoundError
 from ..project import Project
 from .adding import head_id, parquet_rows
+from .catalogue import remember_columns
 from .media import PARQUET
 from .names import path_bytes
 from .refs import MAIN
@@ -78,6 +79,7 @@ def put_table(project: Project, name: str, table: Any) -> Entry:
 def _put(project: Project, path: str, file: Path) -> Entry:
     rows = parquet_rows(file)
     digest, size = project.objects.put_file(file)
+    remember_columns(digest, file)
     return Entry(path=path, digest=digest, size=size, media=PARQUET, rows=rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import CorruptError, NotFoundError
+from ..errors import CorruptError, InvalidInputError, NotFoundError
 from ..objects import Finding
 from ..project import Project
 from .manifest import decoded
@@ -24,10 +24,12 @@ def verify(project: Project) -> Iterator[Finding]:
     known: dict[str, Totals] = {}
     with project.ledger.read() as tx:
         versions = {row.id for row in tx.stream("SELECT id FROM versions")}
+        gone = {row.ref for row in tx.stream("SELECT ref FROM gone WHERE how = 'collected'")}
         for row in tx.stream(f"SELECT {COLUMNS} FROM versions ORDER BY id"):
             version = version_of(row)
-            yield from _verify_record(project, version)
-            yield from _verify_manifest(project, version, known)
+            if f"version:{version.id}" not in gone:
+                yield from _verify_record(project, version)
+                yield from _verify_manifest(project, version, known)
             for parent in (*version.parents, *version.inputs):
                 if parent not in versions:
                     yield _finding("missing_version", version, f"it came from {parent}, which is not recorded")
@@ -45,7 +47,7 @@ def verify(project: Project) -> Iterator[Finding]:
 def _verify_record(project: Project, version: Version) -> Iterator[Finding]:
     try:
         kept = project.objects.get(version.record)
-    except (CorruptError, NotFoundError) as error:
+    except (CorruptError, InvalidInputError, NotFoundError) as error:
         yield _finding("missing_record", version, f"its record cannot be read: {error.message}")
         return
     if kept != record_bytes(version):
@@ -73,11 +75,11 @@ def _totals(project: Project, name: str, known: dict[str, Totals], problems: lis
         return known[name]
     try:
         _, items = decoded(project.objects, name)
-    except (CorruptError, NotFoundError) as error:
+    except (CorruptError, InvalidInputError, NotFoundError) as error:
         problems.append(f"a range of its manifest cannot be read: {error.message}")
         return (0, 0, 0, 0)
     rows = [item for item in items if isinstance(item, Row)]
-    absent = project.objects.missing([row.digest for row in rows])
+    absent = project.objects.missing([row.digest for row in rows], rely=False)
     problems += [f"the bytes {digest} of one of its files are not in the store" for digest in absent]
     counts = [row.rows for row in rows if row.rows is not None]
     parts = [(len(rows), sum(row.size for row in rows), sum(counts), len(counts))]

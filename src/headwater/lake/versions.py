@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,8 @@ from ..errors import InvalidInputError, NotFoundError
 from ..ids import new_id
 from ..operation import operation
 from ..project import Project
+from .catalogue import with_columns
+from .collecting import require_kept
 from .manifest import apply_changes, find_row
 from .names import check_dataset_name, first_few, path_bytes
 from .ranges import Reference, Row
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from ..objects import ObjectStore
 
 RECORD_FORMAT = "headwater.version/1"
-_HEXADECIMAL = frozenset("0123456789abcdef")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @operation("data.commit", needs="data:write")
@@ -51,6 +54,35 @@ def commit(
         InvalidInputError: a path or digest cannot be used, bytes are missing, or nothing is there to commit.
         NotFoundError: ``base`` or an input does not exist, or a path to remove is not in ``base``.
     """
+    return commit_with(
+        project,
+        dataset,
+        put=put,
+        remove=remove,
+        base=base,
+        message=message,
+        source=source,
+        produced_by=produced_by,
+        inputs=inputs,
+        allow_empty=allow_empty,
+    )
+
+
+def commit_with(
+    project: Project,
+    dataset: str,
+    *,
+    put: Sequence[Entry],
+    remove: Sequence[str] = (),
+    base: str | None,
+    message: str = "",
+    source: str = "",
+    produced_by: str | None = None,
+    inputs: Sequence[str] = (),
+    allow_empty: bool = False,
+    also: Callable[[WriteTx, Version], None] | None = None,
+) -> Version:
+    """Do what ``commit`` says; ``also`` records more in the transaction that records the version, if one is made."""
     check_dataset_name(dataset)
     before = _base_version(project, dataset, base)
     changes = _changes(project.objects, put, remove)
@@ -58,20 +90,15 @@ def commit(
         raise InvalidInputError(f"there is nothing to commit to '{dataset}': no file was given.", dataset=dataset)
     if before is not None and remove:
         _require_paths(project.objects, before, remove)
+    # Manifest and record are one batch: a commit costs one pack, however many ranges changed.
     with project.objects.batch() as batch:
         root = apply_changes(project.objects, batch.put, before.root if before else None, changes)
-    if before is not None and root.digest == before.root and not allow_empty:
-        return msgspec.structs.replace(before, changed=False)
-    return record_version(
-        project,
-        dataset,
-        root,
-        parents=(before.id,) if before else (),
-        message=message,
-        source=source,
-        produced_by=produced_by,
-        inputs=inputs,
-    )
+        if before is not None and root.digest == before.root and not allow_empty:
+            return msgspec.structs.replace(before, changed=False)
+        parents = (before.id,) if before else ()
+        version = _described(project, dataset, root, parents, message, source, produced_by, inputs)
+        version = msgspec.structs.replace(version, record=batch.put(record_bytes(version)))
+    return _recorded(project, version, with_columns(put, remove, before, also))
 
 
 def record_version(
@@ -84,10 +111,30 @@ def record_version(
     source: str = "",
     produced_by: str | None = None,
     inputs: Sequence[str] = (),
+    also: Callable[[WriteTx, Version], None] | None = None,
 ) -> Version:
-    """Record a version whose manifest is durable already: its record as an object, then the fact and its edges."""
+    """Record a version whose manifest is durable already: its record as an object, then the fact and its edges.
+
+    ``also`` records more in the same transaction: all of it is recorded, or nothing.
+    """
+    version = _described(project, dataset, root, parents, message, source, produced_by, inputs)
+    version = msgspec.structs.replace(version, record=project.objects.put(record_bytes(version)))
+    return _recorded(project, version, also)
+
+
+def _described(
+    project: Project,
+    dataset: str,
+    root: Reference,
+    parents: Sequence[str],
+    message: str,
+    source: str,
+    produced_by: str | None,
+    inputs: Sequence[str],
+) -> Version:
+    """Return the version as it will be recorded, but for its number and its record."""
     now = project.clock()
-    version = Version(
+    return Version(
         id=new_id(now),
         dataset=dataset,
         number=0,
@@ -103,18 +150,36 @@ def record_version(
         produced_by=produced_by,
         inputs=tuple(dict.fromkeys(inputs)),
     )
-    record = project.objects.put(record_bytes(version))
+
+
+def _recorded(project: Project, version: Version, also: Callable[[WriteTx, Version], None] | None) -> Version:
+    """Record a version whose manifest and record are durable; return it with its number."""
     crash_point("lake.commit.durable")
     with project.ledger.write() as tx:
         for used in version.inputs:
             get_version(tx, used)
-        number = _next_number(tx, dataset, version)
-        version = msgspec.structs.replace(version, number=number, record=record)
+        require_kept(tx, version.parents, version.root)
+        version = msgspec.structs.replace(version, number=_next_number(tx, version))
         _insert(tx, version)
         _link(tx, version)
+        if also is not None:
+            also(tx, version)
         tx.announce("version", f"version:{version.id}")
     crash_point("lake.commit.recorded")
     return version
+
+
+def restore_version(tx: WriteTx, version: Version) -> None:
+    """Record a version that was one before, under its own id and number; its record is in the store already."""
+    tx.execute(
+        "INSERT INTO datasets (name, description, created_at, created_by, versions) VALUES (?, '', ?, ?, 0) "
+        "ON CONFLICT (name) DO NOTHING",
+        (version.dataset, version.created_at, version.author),
+    )
+    highest = "UPDATE datasets SET versions = ? WHERE name = ? AND versions < ?"
+    tx.execute(highest, (version.number, version.dataset, version.number))
+    _insert(tx, version)
+    _link(tx, version)
 
 
 def record_bytes(version: Version) -> bytes:
@@ -124,14 +189,14 @@ def record_bytes(version: Version) -> bytes:
     return encode({"format": RECORD_FORMAT, **kept})
 
 
-def _next_number(tx: WriteTx, dataset: str, version: Version) -> int:
+def _next_number(tx: WriteTx, version: Version) -> int:
     tx.execute(
         "INSERT INTO datasets (name, description, created_at, created_by, versions) VALUES (?, '', ?, ?, 0) "
         "ON CONFLICT (name) DO NOTHING",
-        (dataset, version.created_at, version.author),
+        (version.dataset, version.created_at, version.author),
     )
-    tx.execute("UPDATE datasets SET versions = versions + 1 WHERE name = ?", (dataset,))
-    return int(tx.value("SELECT versions FROM datasets WHERE name = ?", (dataset,)))
+    tx.execute("UPDATE datasets SET versions = versions + 1 WHERE name = ?", (version.dataset,))
+    return int(tx.value("SELECT versions FROM datasets WHERE name = ?", (version.dataset,)))
 
 
 def _insert(tx: WriteTx, version: Version) -> None:
@@ -183,23 +248,38 @@ def _base_version(project: Project, dataset: str, base: str | None) -> Version |
 def _changes(store: ObjectStore, put: Sequence[Entry], remove: Sequence[str]) -> dict[bytes, Row | None]:
     changes: dict[bytes, Row | None] = {path_bytes(path): None for path in remove}
     for entry in put:
-        path = path_bytes(entry.path)
-        if changes.get(path) is not None:
+        row = row_of(entry)
+        if changes.get(row.path) is not None:
             raise InvalidInputError(f"'{entry.path}' was given twice in one commit. Give each path once.")
-        if len(entry.digest) != 64 or not _HEXADECIMAL.issuperset(entry.digest):
-            raise InvalidInputError(f"'{entry.digest}' is not a digest (64 characters of 0-9 and a-f).")
-        if entry.size < 0 or (entry.rows is not None and entry.rows < 0):
-            raise InvalidInputError(f"'{entry.path}' has a negative size or number of rows.")
-        changes[path] = Row(path, entry.digest, entry.size, entry.media, entry.rows)
-    absent = set(store.missing(list({entry.digest for entry in put})))
+        changes[row.path] = row
+    require_bytes(store, put)
+    return changes
+
+
+def row_of(entry: Entry) -> Row:
+    """Return an entry as a manifest's row.
+
+    Raises:
+        InvalidInputError: its path, digest, size or number of rows cannot be one.
+    """
+    path = path_bytes(entry.path)
+    if not _DIGEST.fullmatch(entry.digest):
+        raise InvalidInputError(f"'{entry.digest}' is not a digest (64 characters of 0-9 and a-f).")
+    if entry.size < 0 or (entry.rows is not None and entry.rows < 0):
+        raise InvalidInputError(f"'{entry.path}' has a negative size or number of rows.")
+    return Row(path, entry.digest, entry.size, entry.media, entry.rows)
+
+
+def require_bytes(store: ObjectStore, entries: Sequence[Entry]) -> None:
+    """Raise InvalidInputError that names the entries whose bytes are not in the store."""
+    absent = set(store.missing(list({entry.digest for entry in entries})))
     if absent:
-        names = [entry.path for entry in put if entry.digest in absent]
+        names = [entry.path for entry in entries if entry.digest in absent]
         raise InvalidInputError(
             f"the bytes of {first_few(names, len(names))} are not in the store. Put them first, then commit; "
             "'hw data add' does both.",
             missing=sorted(absent)[:100],
         )
-    return changes
 
 
 def _require_paths(store: ObjectStore, before: Version, remove: Iterable[str]) -> None:
@@ -207,7 +287,7 @@ def _require_paths(store: ObjectStore, before: Version, remove: Iterable[str]) -
     if absent:
         raise NotFoundError(
             f"{before.ref} has no file {first_few(absent, len(absent))}, so it cannot be removed. "
-            f"'hw data files {before.ref}' lists its files.",
+            f"'hw data show {before.ref}' lists its files.",
             paths=absent[:100],
         )
 

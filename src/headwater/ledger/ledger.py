@@ -56,6 +56,12 @@ class Ledger:
         """The address as people may see it, without a password."""
         return self._dialect.shown
 
+    @property
+    def writing_here(self) -> bool:
+        """Whether this thread is inside a write transaction of this ledger."""
+        self._after_fork()
+        return bool(getattr(self._mine, "writing", False))
+
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
         """Begin a snapshot: everything asked in its block is of one moment. It never waits for writers.

@@ -94,6 +94,10 @@ class Tx:
         """Return the database's own time, UTC microseconds."""
         return int(self.value(f"SELECT {self._dialect.clock_sql}"))
 
+    def tables(self) -> dict[str, list[str]]:
+        """Return the ledger's tables by name, each with its columns."""
+        return self._dialect.table_columns(self._open())
+
     # ---- pointers and lineage
 
     def pointer(self, kind: str, name: str) -> str | None:

@@ -137,7 +137,10 @@ def read(tx: Tx, identifier: str) -> Delivery:
     """
     row = tx.one(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (identifier,))
     if row is None:
-        raise NotFoundError(f"there is no delivery '{identifier}'. 'hw notify list' shows them.", delivery=identifier)
+        raise NotFoundError(
+            f"there is no delivery '{identifier}'. headwater.notify.list_deliveries gives those there are.",
+            delivery=identifier,
+        )
     return _delivery(row)
 
 

@@ -57,12 +57,20 @@ class Backend(ABC):
         """Yield id, size and the time it was kept (UTC microseconds) of every pack, in any order."""
 
     @abstractmethod
+    def delete(self, pack: str) -> None:
+        """Remove a pack, durably; one that is not there is removed already.
+
+        Raises:
+            StorageError: the place did not do it.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of what is open; the next use opens it again."""
 
 
 def open_backend(url: str | Path, *, cache: Path, credentials: dict[str, str] | None) -> Backend:
-    """Return the place that a URL names: a folder's path, ``s3://bucket/prefix``, ``memory://name``.
+    """Return the place that a URL names: a folder, ``s3://``, ``gs://`` or ``az://bucket/prefix``, ``memory://name``.
 
     Raises:
         InvalidInputError: the URL is of another kind.
@@ -82,10 +90,12 @@ def open_backend(url: str | Path, *, cache: Path, credentials: dict[str, str] | 
         from .remote import open_memory
 
         return open_memory(rest, **options)
-    if scheme == "s3":
-        from .remote import open_s3
+    if scheme in ("s3", "gs", "az"):
+        from .remote import open_bucket
 
-        return open_s3(rest, credentials=credentials or {}, **options)
+        return open_bucket(scheme, rest, credentials=credentials or {}, **options)
     raise InvalidInputError(
-        f"'{text}' names no object store: use a folder's path, s3://bucket/prefix or memory://name.", url=text
+        f"'{text}' names no object store: use a folder's path, s3://, gs:// or az:// with bucket/prefix, or "
+        "memory://name.",
+        url=text,
     )

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 _GROUP_BYTES = 4 * MIB
 _GROUP_ENTRIES = 1000
 _FIRST_READ = 2**16
+_PACKS_AT_ONCE = 2  # sent to a bucket, each in parts of which several are under way
 
 
 class Batch:
     """A context in which objects are put; when it ends without an exception all of them are durable.
 
-    Left by an exception, nothing of it is named. ``put`` and ``put_file`` may be called from several threads.
+    Left by an exception, the packs that were full and durable by then stay, so that the next try neither writes nor
+    sends them again; the rest leaves nothing. ``put`` and ``put_file`` may be called from several threads.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -123,7 +125,7 @@ class Batch:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if not waiting:
             return
-        held = self._store.held([entry.digest for entry in waiting])
+        held = self._store.relied([entry.digest for entry in waiting])
         new = [entry for entry in waiting if entry.digest not in held] if held else waiting
         try:
             start = 0
@@ -136,7 +138,7 @@ class Batch:
     def _append(self, new: list[NewEntry], start: int) -> int:
         """Append from ``start`` what fits the open pack; return where the next one goes on."""
         if self._writer is None:
-            self._writer = PackWriter(self._store.backend)
+            self._writer = PackWriter(self._store.backend, self._store.was_dropped)
         room = values.PACK_BYTES - self._writer.size
         end = start
         while end < len(new) and (len(new[end].body) <= room or end == start == len(self._writer.entries)):
@@ -153,19 +155,29 @@ class Batch:
         writer, self._writer = self._writer, None
         if writer is None:
             return
+        at_once = _PACKS_AT_ONCE if self._store.backend.remote else 1
         if self._stager is None:
-            workers = 4 if self._store.backend.remote else 1
-            self._stager = ThreadPoolExecutor(workers, thread_name_prefix="headwater-packs")
+            self._stager = ThreadPoolExecutor(at_once, thread_name_prefix="headwater-packs")
         try:
             writer.close()
+            # At most as many packs wait as are being sent, so that the spool stays bounded; one that failed ends all.
+            unfinished = [staged for _, staged in self._closed if not staged.done()]
+            if len(unfinished) >= at_once:
+                unfinished[0].result()
+            for _, staged in self._closed:
+                if staged.done():
+                    staged.result()
         except BaseException:
             writer.abandon()
             raise
-        # At most as many packs wait for the network as are being sent: the spool stays bounded.
-        unfinished = [staged for _, staged in self._closed if not staged.done()]
-        if len(unfinished) >= 4:
-            unfinished[0].exception()
-        self._closed.append((writer, self._stager.submit(writer.stage)))
+        self._closed = [each for each in self._closed if not each[1].done()]
+        self._closed.append((writer, self._stager.submit(self._keep, writer)))
+
+    def _keep(self, writer: PackWriter) -> None:
+        """Make a closed pack durable, name it, and take it into the index."""
+        writer.stage()
+        writer.publish()
+        self._store.made([writer])
 
     def __enter__(self) -> Self:
         self._store.refresh()
@@ -184,20 +196,16 @@ class Batch:
     def _finish(self) -> None:
         self._require_open()
         self._write_waiting()
-        if self._writer is not None and not self._closed:  # the usual case: one pack, no thread needed
-            writer, self._writer = self._writer, None
-            done: Future[None] = Future()
-            done.set_result(None)
-            self._closed.append((writer, done))
-            writer.close()
-            writer.stage()
-        else:
-            self._close_pack()
-        for _, staged in self._closed:
-            staged.result()
-        for writer, _ in self._closed:
-            writer.publish()
-        self._store.made([writer for writer, _ in self._closed])
+        writer, self._writer = self._writer, None
+        try:
+            for _, staged in self._closed:
+                staged.result()
+            if writer is not None:
+                writer.close()
+                self._keep(writer)
+        finally:
+            if writer is not None:
+                writer.abandon()
 
     def _abandon(self) -> None:
         """Let go of everything; what was published stays, the rest leaves nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from headwater.errors import CorruptError
@@ -91,30 +91,33 @@ def _chunks(blocks: Iterator[bytes], whole: Hasher, pool: Executor, cutting: Cut
 
 
 def _offers(blocks: Iterator[bytes], whole: Hasher, pool: Executor, mean: int) -> Iterator[tuple[bytes, list[int]]]:
-    waiting: deque[tuple[bytes, Future[list[int]]]] = deque()
+    waiting: deque[tuple[bytes, Future[list[int]], Future[object]]] = deque()
     before = b""
-    for block in blocks:
-        waiting.append((block, pool.submit(offered_cuts, before, block, mean)))
-        before = (before + block)[-(WINDOW - 1) :] if len(block) < WINDOW else block[-(WINDOW - 1) :]
-        whole.update(block)
-        if len(waiting) > _AHEAD:
-            first, offered = waiting.popleft()
+    # The digest of the whole takes its bytes in order: a thread of its own, beside those that look for cuts.
+    with ThreadPoolExecutor(1, thread_name_prefix="headwater-digest") as in_order:
+        for block in blocks:
+            waiting.append(
+                (block, pool.submit(offered_cuts, before, block, mean), in_order.submit(whole.update, block))
+            )
+            before = (before + block)[-(WINDOW - 1) :] if len(block) < WINDOW else block[-(WINDOW - 1) :]
+            if len(waiting) > _AHEAD:
+                first, offered, hashed = waiting.popleft()
+                hashed.result()
+                yield first, offered.result()
+        while waiting:
+            first, offered, hashed = waiting.popleft()
+            hashed.result()
             yield first, offered.result()
-    while waiting:
-        first, offered = waiting.popleft()
-        yield first, offered.result()
 
 
 def blocks_of(read: Callable[[int], bytes], first: bytes = b"") -> Iterator[bytes]:
     """Yield a stream in blocks of about 4 MiB, ``first`` (read already) before the rest."""
-    block = first
+    parts, held = ([first], len(first)) if first else ([], 0)
     while True:
-        parts = [block]
-        held = len(block)
         while held < BLOCK_BYTES and (more := read(BLOCK_BYTES - held)):
             parts.append(more)
             held += len(more)
         if not held:
             return
-        yield b"".join(parts)
-        block = b""
+        yield parts[0] if len(parts) == 1 else b"".join(parts)
+        parts, held = [], 0

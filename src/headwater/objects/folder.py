@@ -119,6 +119,16 @@ class FolderBackend(Backend):
                     status = entry.stat()
                     yield entry.name.removesuffix(SUFFIX), status.st_size, status.st_mtime_ns // 1000
 
+    def delete(self, pack: str) -> None:
+        self._forget(pack)
+        crash_point("objects.pack.delete")
+        try:
+            self._path(pack).unlink(missing_ok=True)
+            if self._packs.exists():
+                sync_directory(self._packs, "objects.pack.delete")
+        except OSError as error:
+            raise disk_error(error, self._path(pack)) from error
+
     def close(self) -> None:
         with self._guard:
             for descriptor in self._files.values():

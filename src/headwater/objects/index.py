@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +20,9 @@ from headwater.errors import StorageError
 from .packs import Footer
 from .values import Location, PackRecord
 
-FORMAT = 1
+FORMAT = 2
 _GROUP = 500
+_BUSY_S = 60
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE packs (
@@ -41,6 +43,7 @@ CREATE TABLE entries (
     kind INTEGER NOT NULL,
     list BLOB
 ) WITHOUT ROWID;
+CREATE TABLE damaged (digest BLOB PRIMARY KEY, pack TEXT NOT NULL) WITHOUT ROWID;
 """
 _FIND = (
     "SELECT e.digest, p.id, e.at, e.length, e.size, e.kind, e.list "
@@ -70,8 +73,8 @@ class Index:
             for first in range(0, len(digests), _GROUP):
                 group = digests[first : first + _GROUP]
                 marks = ",".join("?" * len(group))
-                for digest, *rest in connection.execute(f"{_FIND} ({marks})", group):
-                    found[digest] = Location(*rest)
+                for row in connection.execute(f"{_FIND} ({marks})", group):
+                    found[row[0]] = Location._make(row[1:])
             return found
 
         return self._with(look)
@@ -82,7 +85,7 @@ class Index:
         return None if row is None else Location(*row[1:])
 
     def add(self, record: PackRecord, footer: Footer, *, recorded: bool) -> None:
-        """Take in a pack with its entries; an entry known already keeps the place it has."""
+        """Take in a pack with its entries; an entry known already moves to a pack that the ledger lists."""
 
         def insert(connection: sqlite3.Connection) -> None:
             with _transaction(connection):
@@ -95,8 +98,12 @@ class Index:
                     "INSERT INTO packs (id, size, entries, created_at, recorded) VALUES (?, ?, ?, ?, ?)",
                     (record.id, record.size, record.entries, record.created_at, int(recorded)),
                 ).lastrowid
+                # The list's packs win over those that may never be listed, and the newest of them over those that were
+                # written anew into it and went.
+                verb = "REPLACE" if recorded else "IGNORE"
+                self._heal(connection, record.id, footer)
                 connection.executemany(
-                    f"INSERT OR IGNORE INTO entries VALUES (?, {number}, ?, ?, ?, ?, ?)",
+                    f"INSERT OR {verb} INTO entries VALUES (?, {number}, ?, ?, ?, ?, ?)",
                     zip(
                         footer.digests(), footer.offsets, footer.lengths, footer.sizes, footer.kinds, footer.checks(),
                         strict=True,
@@ -104,6 +111,36 @@ class Index:
                 )  # fmt: skip
 
         self._with(insert)
+
+    def _heal(self, connection: sqlite3.Connection, pack: str, footer: Footer) -> None:
+        """Let the entries of a new pack take the place of those that were found damaged in another."""
+        damaged = connection.execute("SELECT digest FROM damaged WHERE pack <> ?", (pack,)).fetchall()
+        if damaged:
+            here = set(footer.digests())
+            for (digest,) in damaged:
+                if digest in here:
+                    connection.execute("DELETE FROM entries WHERE digest = ?", (digest,))
+                    connection.execute("DELETE FROM damaged WHERE digest = ?", (digest,))
+
+    def mark_damaged(self, digest: bytes, pack: str) -> None:
+        """Note that an entry's bytes in this pack are not what its digest says, if that is where it is looked for."""
+
+        def mark(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO damaged SELECT e.digest, p.id FROM entries e JOIN packs p ON p.number = e.pack "
+                "WHERE e.digest = ? AND p.id = ?",
+                (digest, pack),
+            )
+
+        self._with(mark)
+
+    def mend(self, pack: str) -> None:
+        """Note that a pack was read whole: it was brought back, and nothing in it is damaged any longer."""
+        self._with(lambda c: c.execute("DELETE FROM damaged WHERE pack = ?", (pack,)))
+
+    def damaged(self) -> dict[bytes, str]:
+        """Return the digests whose entries were found damaged, and no other put since, with their packs."""
+        return dict(self._with(lambda c: c.execute("SELECT digest, pack FROM damaged").fetchall()))
 
     def waiting(self) -> list[PackRecord]:
         """Return the packs that the ledger does not list yet, oldest first."""
@@ -137,6 +174,11 @@ class Index:
         query = _FIND.replace("e.digest IN ", "e.kind = 1")
         return [(row[0], Location(*row[1:])) for row in self._with(lambda c: c.execute(query).fetchall())]
 
+    def locations(self, pack: str) -> list[tuple[bytes, Location]]:
+        """Return the entries whose place is this pack."""
+        query = _FIND.replace("WHERE e.digest IN ", "WHERE p.id = ?")
+        return [(row[0], Location(*row[1:])) for row in self._with(lambda c: c.execute(query, (pack,)).fetchall())]
+
     def record(self, pack: str) -> PackRecord | None:
         """Return a pack that was taken in, None when it was not."""
         found = self._records("SELECT id, size, entries, created_at FROM packs WHERE id = ?", (pack,))
@@ -155,6 +197,7 @@ class Index:
                 if row is not None:
                     connection.execute("DELETE FROM entries WHERE pack = ?", row)
                     connection.execute("DELETE FROM packs WHERE number = ?", row)
+                    connection.execute("DELETE FROM damaged WHERE pack = ?", (pack,))
 
         self._with(remove)
 
@@ -214,10 +257,10 @@ class Index:
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
-            connection = sqlite3.connect(self._path, timeout=60, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             try:
                 # NORMAL syncs at checkpoints alone: a power cut loses the last rows, never the file's structure.
-                connection.execute("PRAGMA journal_mode = WAL")
+                _use_write_ahead_log(connection)
                 connection.execute("PRAGMA synchronous = NORMAL")
                 with _transaction(connection):
                     if self._fits(connection):
@@ -260,6 +303,18 @@ class Index:
         self._connection = None
         self._guard = threading.RLock()
         self._process = os.getpid()
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # While another process makes the same switch, SQLite says "locked" at once, whatever the timeout.
+    give_up_at = time.monotonic() + _BUSY_S
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.002)
 
 
 @contextlib.contextmanager

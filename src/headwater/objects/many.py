@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from .backend import PackMissing
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from .store import ObjectStore
 
 _READ_BYTES = 8 * MIB
+_AHEAD = 4
+_Run = list[tuple[bytes, Location]]
 _GAP_BYTES = 2**16  # a gap this small is cheaper to read over than a second read
 
 
@@ -24,23 +28,44 @@ def get_many(store: ObjectStore, reader: Reader, digests: Sequence[bytes]) -> It
 
 
 def _read(store: ObjectStore, reader: Reader, order: list[tuple[bytes, Location]]) -> Iterator[tuple[str, bytes]]:
-    for run in _runs(order):
-        first, last = run[0][1], run[-1][1]
-        try:
-            block = store.backend.read(first.pack, first.offset, last.offset + last.length - first.offset)
-        except PackMissing:
-            block = b""  # the reader finds out, entry by entry, where they are now
+    for run, block in _blocks(store, _runs(order)):
+        start = run[0][1].offset
         view = memoryview(block)
         for digest, location in run:
-            piece = view[location.offset - first.offset :][: location.length]
+            piece = view[location.offset - start :][: location.length]
             if location.kind == CHUNKED or not matches(digest, location, piece):
                 yield digest.hex(), reader.read(digest)
             else:
                 yield digest.hex(), bytes(piece)
 
 
-def _runs(order: list[tuple[bytes, Location]]) -> Iterator[list[tuple[bytes, Location]]]:
-    run: list[tuple[bytes, Location]] = []
+def _blocks(store: ObjectStore, runs: Iterator[_Run]) -> Iterator[tuple[_Run, bytes]]:
+    """Yield each run with its bytes, a few read ahead where a network is between."""
+    if not store.backend.remote:
+        for run in runs:
+            yield run, _block(store, run)
+        return
+    waiting: deque[tuple[_Run, Future[bytes]]] = deque()
+    for run in runs:
+        waiting.append((run, store.pool.submit(_block, store, run)))
+        if len(waiting) > _AHEAD:
+            first, block = waiting.popleft()
+            yield first, block.result()
+    while waiting:
+        first, block = waiting.popleft()
+        yield first, block.result()
+
+
+def _block(store: ObjectStore, run: _Run) -> bytes:
+    first, last = run[0][1], run[-1][1]
+    try:
+        return store.backend.read(first.pack, first.offset, last.offset + last.length - first.offset)
+    except PackMissing:
+        return b""  # the reader finds out, entry by entry, where they are now
+
+
+def _runs(order: list[tuple[bytes, Location]]) -> Iterator[_Run]:
+    run: _Run = []
     for digest, location in order:
         if run:
             first, last = run[0][1], run[-1][1]

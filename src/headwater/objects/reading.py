@@ -83,6 +83,7 @@ class Reader:
             data = self._store.read_entry(digest, again)
             if matches(digest, again, data):
                 return data
+        self._store.found_damaged(digest, again or found)
         raise corrupt(digest, again or found)
 
     def chunks(self, digest: bytes, location: Location) -> list[Chunk]:
@@ -109,7 +110,8 @@ def corrupt(digest: bytes, location: Location) -> CorruptError:
     """Return the error for an entry whose bytes do not have its digest."""
     return CorruptError(
         f"object {digest.hex()} is damaged: its {location.length} bytes at {location.offset} of pack {location.pack} "
-        "are not what its digest says. Run 'hw verify' to see what else is, and bring the pack back from a backup.",
+        "are not what its digest says. Put the same bytes again ('hw data add') and it is whole again, or bring the "
+        "pack back from a backup; 'hw verify' tells what else is damaged.",
         digest=digest.hex(),
         pack=location.pack,
     )

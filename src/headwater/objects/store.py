@@ -6,7 +6,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from .index import Index
 from .packs import Footer
 from .reading import ObjectFile, Reader
 from .taking import footer_of, take_in
-from .values import Location, PackRecord
+from .values import WHOLE_BYTES, Location, PackRecord
 from .writer import PackWriter
 
 PacksSince = Callable[[int], Iterable[PackRecord]]
@@ -35,10 +35,10 @@ def open_store(
     credentials: dict[str, str] | None = None,
     clock: Callable[[], int] | None = None,
 ) -> ObjectStore:
-    """Return the store at a folder's path, ``s3://bucket/prefix`` or ``memory://name``.
+    """Return the store at a folder's path, ``s3://bucket/prefix`` (or ``gs://``, ``az://``) or ``memory://name``.
 
     ``cache`` is a local folder for what can be made anew (the index, materialised files); it belongs to one store.
-    ``credentials`` for a bucket: endpoint, access_key, secret_key, region. ``clock`` gives UTC microseconds.
+    ``credentials`` are those of the kind of bucket (``remote.open_bucket``). ``clock`` gives UTC microseconds.
 
     Raises:
         InvalidInputError: the URL is of another kind.
@@ -57,6 +57,9 @@ class ObjectStore:
     def __init__(self, backend: Backend, cache: Path, clock: Callable[[], int]) -> None:
         self.backend = backend
         self.packs_since: PacksSince = self._listed
+        self.use_packs: Callable[[list[str]], set[str]] | None = None
+        self.dropped_packs: Callable[[list[str]], set[str]] | None = None
+        self.explain_gone: Callable[[str], GoneError | None] | None = None
         self._clock = clock
         self._files = FileCache(cache)
         self._index = Index(cache, backend.identity)
@@ -126,13 +129,17 @@ class ObjectStore:
         """Tell whether the store holds an object."""
         return not self.missing([digest])
 
-    def missing(self, digests: Sequence[str]) -> list[str]:
-        """Return those of the digests that the store does not hold, each once, in the order given."""
+    def missing(self, digests: Sequence[str], *, rely: bool = True) -> list[str]:
+        """Return those of the digests that the store does not hold, each once, in the order given.
+
+        What it holds stays for a while, so that a fact may name it; ``rely`` False only looks.
+        """
         keys = {parse_digest(digest): digest for digest in digests}
-        held = self.held(list(keys))
+        look = self.relied if rely else self.held
+        held = look(list(keys))
         if len(held) < len(keys):
             self.refresh()
-            held |= self.held([key for key in keys if key not in held])
+            held |= look([key for key in keys if key not in held])
         return [digest for key, digest in keys.items() if key not in held]
 
     def cached_path(self, digest: str) -> Path:
@@ -143,6 +150,17 @@ class ObjectStore:
         if self._files.holds(name, location.size):
             return self._files.path(name)
         return self._files.make(name, self._reader.blocks(key, location))
+
+    def cache_many(self, sizes: Mapping[str, int]) -> dict[str, str]:
+        """Return the paths of the cached files of many objects (digest to size in bytes), making those that lack."""
+        lacking = self._files.lacking(sizes)
+        small = [digest for digest in lacking if sizes[digest] <= WHOLE_BYTES]
+        if small:
+            self._files.make_many(self.get_many(small))
+        for digest in lacking:
+            if sizes[digest] > WHOLE_BYTES:
+                self.cached_path(digest)
+        return {digest: str(self._files.path(digest)) for digest in sizes}
 
     def materialise(self, digest: str, target: Path, *, mode: Literal["copy", "link"] = "link") -> None:
         """Put an object's bytes at a path, replacing what is there, all at once.
@@ -209,18 +227,73 @@ class ObjectStore:
         """The threads that hash and fetch, of this process."""
         with self._guard:
             if self._pool is None or self._process != os.getpid():
-                workers = max(2, min(os.cpu_count() or 2, 8))
+                workers = 8 if self.backend.remote else max(2, min(os.cpu_count() or 2, 8))
                 self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headwater-objects")
                 self._process = os.getpid()
             return self._pool
 
     def held(self, digests: Sequence[bytes]) -> set[bytes]:
         """Return those of the digests whose entries the index knows in packs that are in their place."""
-        found = self._index.find(digests)
+        return self._in_place(self._index.find(digests))
+
+    def _in_place(self, found: Mapping[bytes, Location]) -> set[bytes]:
+        """Return those of the located objects whose packs are in their place."""
         absent = {location.pack for location in found.values() if not self._is_present(location.pack)}
         for pack in absent:
             self._index.forget(pack)
-        return {digest for digest, location in found.items() if location.pack not in absent}
+        damaged = self._index.damaged()  # as if not held: put again, they are whole again
+        return {key for key, location in found.items() if location.pack not in absent and key not in damaged}
+
+    def relied(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Return those of the digests that are held and stay: the ledger notes that somebody relies on their packs."""
+        found = self._index.find(digests)
+        if not found or self.use_packs is None:
+            return self._in_place(found)
+        packs = {location.pack for location in found.values()}
+        staying = self.use_packs(sorted(packs))
+        if packs - staying:
+            waiting = {record.id for record in self._index.waiting()}
+            staying |= {pack for pack in packs - staying if pack in waiting and self.backend.size(pack) is not None}
+        if packs - staying:
+            # Another process may have listed a pack between the two looks: then it no longer waits. Ask once more.
+            staying |= self.use_packs(sorted(packs - staying))
+        for pack in packs - staying:
+            self.forget_pack(pack)
+        return self._in_place({digest: location for digest, location in found.items() if location.pack in staying})
+
+    def was_dropped(self, pack: str) -> bool:
+        """Tell whether a pack of this id was given up once, or is damaged: the id is not to be used again."""
+        if pack in self._index.damaged().values():
+            return True
+        return self.dropped_packs is not None and bool(self.dropped_packs([pack]))
+
+    def found_damaged(self, digest: bytes, location: Location) -> None:
+        """Note that an entry's bytes are not what its digest says, so that putting them again keeps them anew."""
+        self._index.mark_damaged(digest, location.pack)
+
+    def forget_pack(self, pack: str) -> None:
+        """Let go of all that is known here of a pack."""
+        self._present.discard(pack)
+        self._made.pop(pack, None)
+        self._index.forget(pack)
+
+    def own_pending(self) -> list[PackRecord]:
+        """Return the packs that this process made and that the ledger does not list yet."""
+        return [record for record, _ in list(self._made.values())]
+
+    def drop_cached(self, digest: str) -> None:
+        """Remove the materialised file of an object from the shared cache."""
+        self._files.path(digest).unlink(missing_ok=True)
+
+    @property
+    def index(self) -> Index:
+        """Where objects lie, as far as this machine knows."""
+        return self._index
+
+    @property
+    def reader(self) -> Reader:
+        """Verified reads of entries."""
+        return self._reader
 
     def made(self, writers: Sequence[PackWriter]) -> None:
         """Take in packs just published by this process."""
@@ -265,6 +338,8 @@ class ObjectStore:
                 digest=digest.hex(),
                 packs=lost[:100],
             )
+        if self.explain_gone is not None and (gone := self.explain_gone(digest.hex())) is not None:
+            return gone
         return NotFoundError(
             f"the store has no object {digest.hex()}. If it was put on another machine, its fact may not be "
             "recorded yet.",

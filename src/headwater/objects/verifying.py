@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .store import ObjectStore
 
 _WINDOW = 16 * MIB
+_Checked = tuple[list[Finding], set[bytes]]
 
 
 def verify(store: ObjectStore, index: Index, reader: Reader) -> Iterator[Finding]:
@@ -28,13 +29,13 @@ def verify(store: ObjectStore, index: Index, reader: Reader) -> Iterator[Finding
     store.refresh(whole=True)
     wanted = {record.id: record for record in store.wanted()}
     damaged: set[bytes] = set()
-    waiting: deque[Future[tuple[list[Finding], set[bytes]]]] = deque()
+    waiting: deque[tuple[str, Future[_Checked]]] = deque()
     for record in wanted.values():
-        waiting.append(store.pool.submit(check_pack, store.backend, record))
+        waiting.append((record.id, store.pool.submit(check_pack, store.backend, record)))
         if len(waiting) > 4:
-            yield from _take(waiting, damaged)
+            yield from _take(index, waiting, damaged)
     while waiting:
-        yield from _take(waiting, damaged)
+        yield from _take(index, waiting, damaged)
     yield from _check_lists(index, reader, damaged)
     for pack, size, _ in store.backend.packs():
         if pack not in wanted:
@@ -47,10 +48,32 @@ def verify(store: ObjectStore, index: Index, reader: Reader) -> Iterator[Finding
             )
 
 
-def _take(waiting: deque[Future[tuple[list[Finding], set[bytes]]]], damaged: set[bytes]) -> list[Finding]:
-    findings, objects = waiting.popleft().result()
-    damaged |= objects
-    return findings
+def _take(index: Index, waiting: deque[tuple[str, Future[_Checked]]], damaged: set[bytes]) -> list[Finding]:
+    """Return the next pack's findings; what is damaged in it and whole in another is a note."""
+    pack, checked = waiting.popleft()
+    findings, objects = checked.result()
+    if not findings:
+        index.mend(pack)
+    whole: dict[str, str] = {}
+    for digest in objects:
+        location = index.find_one(digest)
+        if location is not None and location.pack != pack:
+            whole[digest.hex()] = location.pack
+        else:
+            index.mark_damaged(digest, pack)
+            damaged.add(digest)
+    return [
+        Finding(
+            kind=each.kind,
+            what=each.what,
+            message=f"object {each.what} is damaged in pack {pack}; it was put again since and is read from pack "
+            f"{whole[each.what]}. Nothing is lost.",
+            severity="note",
+        )
+        if each.kind == "object" and each.what in whole
+        else each
+        for each in findings
+    ]
 
 
 def check_pack(backend: Backend, record: PackRecord) -> tuple[list[Finding], set[bytes]]:
@@ -124,5 +147,8 @@ def _pack(record: PackRecord, what: str) -> Finding:
 
 
 def _object(digest: bytes, what: str) -> Finding:
-    message = f"object {digest.hex()} {what} are not what its digest says. Bring it back from a backup."
+    message = (
+        f"object {digest.hex()} {what} are not what its digest says. Put the same bytes again ('hw data add'), or "
+        "bring the pack back from a backup."
+    )
     return Finding(kind="object", what=digest.hex(), message=message)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from headwater.durable import make_directory, write_new
-from headwater.errors import ConflictError, HeadwaterError, NotFoundError
+from headwater.errors import ConflictError, GoneError, HeadwaterError, NotFoundError
 from headwater.ids import new_id
 
 from .audit import record_audit
 from .base import Actor, Clock, Project, utc_now_us
 from .permissions import require
-from .settings import FILE, STATE, Settings, resolve
+from .settings import FILE, STATE, Settings
 
 if TYPE_CHECKING:
     from headwater.events import EventLog
@@ -59,13 +59,14 @@ class _Stores:
             from headwater.objects import open_store
 
             url = self.settings.text("stores", "objects")
-            credentials = self.credentials or {
-                key: resolve(value) for key, value in self.settings.table("stores").get("s3", {}).items()
-            }
+            credentials = self.credentials or self.settings.store_credentials()
             self.objects = open_store(
                 url or self.state / "objects", cache=self.state / "cache", credentials=credentials or None
             )
             self.objects.packs_since = self._packs_since
+            self.objects.use_packs = self._use_packs
+            self.objects.dropped_packs = self._dropped_packs
+            self.objects.explain_gone = self._explain_gone
         return self.objects
 
     def open_events(self) -> EventLog:
@@ -94,10 +95,40 @@ class _Stores:
             for row in rows
         ]
 
+    def _use_packs(self, packs: list[str]) -> set[str]:
+        from headwater.ledger.packs import use_packs
+
+        return use_packs(self.open_ledger(), packs)
+
+    def _dropped_packs(self, packs: list[str]) -> set[str]:
+        from headwater.ledger.packs import dropped_packs
+
+        with self.open_ledger().read() as tx:
+            return dropped_packs(tx, packs)
+
+    def _explain_gone(self, digest: str) -> GoneError | None:
+        from headwater.ledger.packs import explain_gone
+
+        with self.open_ledger().read() as tx:
+            return explain_gone(tx, f"object:{digest}")
+
     def _record_packs(self, tx: WriteTx) -> None:
-        """Write the rows of packs made since the last commit, in the transaction whose facts need them."""
+        """Write the rows of packs made since the last commit, in the transaction whose facts need them.
+
+        Raises:
+            ConflictError: a pack waited so long that it was collected, or bytes that were relied on were erased.
+        """
         self._recording.packs = ()
         packs = self.objects.pending() if self.objects is not None else []
+        if packs:
+            from headwater.ledger.packs import refuse_dropped
+
+            try:
+                refuse_dropped(tx, [pack.id for pack in packs])
+            except ConflictError as error:
+                for lost in error.values["packs"]:
+                    self.objects.forget_pack(lost)  # type: ignore[union-attr]  # there are packs, so there is a store
+                raise
         for pack in packs:
             if tx.one("SELECT 1 AS one FROM packs WHERE id = ?", (pack.id,)) is None:
                 tx.insert(
@@ -107,7 +138,7 @@ class _Stores:
                     size=pack.size,
                     entries=pack.entries,
                     footer_digest=pack.footer_digest,
-                    created_at=pack.created_at,
+                    created_at=tx.database_now(),
                 )
         self._recording.packs = packs
 

@@ -55,6 +55,11 @@ class Settings:
         """Return one text value, ``env:NAME`` resolved from the environment."""
         return resolve(self.table(table).get(key, default))
 
+    def store_credentials(self) -> dict[str, str]:
+        """Return what opens the object store: ``[stores.s3]`` where its URL begins with ``s3://``, and so on."""
+        kind = self.text("stores", "objects").partition("://")[0]
+        return {key: resolve(value) for key, value in self.table("stores").get(kind, {}).items()}
+
 
 def resolve(value: Any) -> str:
     """Return a text value; ``env:NAME`` gives the environment variable.

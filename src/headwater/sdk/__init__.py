@@ -19,6 +19,8 @@ NAMES: dict[str, str] = {
     "flow": "headwater.flow:flow",
     "track": "headwater.track:here",
     "check": "headwater.check:check",
+    "source": "headwater.ingest:source",
+    "theory": "headwater.ingest:theory",
     "gate": "headwater.release:gate",
     "register_model": "headwater.sdk.models:register_model",
     "load_model": "headwater.sdk.models:load_model",

@@ -14,6 +14,7 @@ from headwater.model import ContractError
 
 from .answering import compute, validate
 from .deployments import FOLLOW_S, Deployment, Fleet, heads
+from .recent import recent_ids
 from .recording import SharedWriter, record_refusal
 from .values import Answer, Served
 
@@ -47,6 +48,8 @@ class Engine:
     def __init__(self, project: LocalProject, *, models: Sequence[str] | None = None) -> None:
         self.project = project
         self.models = None if models is None else frozenset(models)
+        self.under_way = 0
+        """How many requests an event loop has begun to receive; one that is alone need not wait for others to join."""
         self._fleet = fleet_of(project)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -82,6 +85,7 @@ class Engine:
         good = self._validated(deployment, rows, now if occurred_at is None else occurred_at)
         answer, events = compute(deployment, good, now if occurred_at is None else occurred_at, now)
         self.project.events.append("predictions", events)
+        recent_ids(self.project.events).add(each["prediction"] for each in events)
         return answer
 
     async def answer(
@@ -102,7 +106,10 @@ class Engine:
             answer, events = await asyncio.get_running_loop().run_in_executor(
                 self._threads(), compute, deployment, good, when, now
             )
-        await self._writer().write(events)
+        writer = self._writer()
+        if self.under_way > 1 or not writer.write_alone(events):
+            await writer.write(events)
+        recent_ids(self.project.events).add(each["prediction"] for each in events)
         return answer
 
     def deployment(self, model: str, channel: str = "production") -> Deployment:

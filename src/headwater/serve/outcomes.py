@@ -11,6 +11,7 @@ from headwater.operation import operation
 from headwater.project import Project
 
 from . import recording
+from .recent import recent_ids
 from .values import Outcome, OutcomeReport
 
 LATEST_OUTCOMES = (
@@ -50,16 +51,18 @@ def record_outcomes(project: Project, outcomes: Sequence[Outcome], *, source: st
 
 
 def known_predictions(project: Project, ids: Sequence[str]) -> set[str]:
-    """Return which of some ids are of predictions."""
-    if not ids:
-        return set()
+    """Return which of some ids are of predictions: this process remembers its latest, the log is asked for the rest."""
+    recent = recent_ids(project.events).among(ids)
+    rest = [each for each in ids if each not in recent]
+    if not rest:
+        return recent
     found = project.events.query(
         "SELECT prediction FROM predictions WHERE prediction BETWEEN ? AND ? "
         "AND prediction IN (SELECT unnest(?::VARCHAR[]))",
-        [min(ids), max(ids), list(ids)],
+        [min(rest), max(rest), rest],
         streams=["predictions"],
     )
-    return {row[0] for row in found.fetchall()}
+    return recent | {row[0] for row in found.fetchall()}
 
 
 def parse_outcomes(given: object) -> list[Outcome]:

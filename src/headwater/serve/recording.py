@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headwater.durable import Pace
 from headwater.events import declare_stream
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ REFUSALS = declare_stream(
 )
 _PROBLEMS_KEPT = 20
 
+ROWS_HERE = 256
+"""At most so many rows are written by the event loop itself."""
+
 
 def record_execution(project: Project, execution: Execution) -> str:
     """Return the digest of an execution record, which the ledger holds once however often it is recorded."""
@@ -102,14 +107,24 @@ def record_refusal(events: EventLog, deployment: Deployment, rows: int, error: C
 class SharedWriter:
     """Makes the predictions of requests under way in one event loop durable together.
 
-    While one group is on its way to the disk the next one gathers, so that the loop is woken once per sync and not
-    once per request.
+    Rows that arrive in one turn of the loop are a group. While the disk is quick the loop itself writes the group:
+    handing it to a thread and back takes longer than the sync. While it is slow a thread writes, and meanwhile the next
+    group gathers.
     """
 
     def __init__(self, events: EventLog) -> None:
         self._events = events
         self._waiting: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]] = []
         self._busy = False
+        self._pace = Pace()
+
+    def write_alone(self, rows: Sequence[dict[str, Any]]) -> bool:
+        """Make the rows durable at once, in the loop, if nobody else writes and that is likely to be quick.
+
+        Raises:
+            StorageError: the disk failed.
+        """
+        return not self._busy and self._written_here(rows)
 
     async def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Return when the rows are durable.
@@ -130,13 +145,28 @@ class SharedWriter:
         if not group:
             self._busy = False
             return
+        rows = [row for rows, _ in group for row in rows]
         try:
-            written = self._events.append_soon("predictions", [row for rows, _ in group for row in rows])
+            if self._written_here(rows):
+                self._busy = False
+                _settle(group, None)
+                return
+            written = self._events.append_soon("predictions", rows)
         except Exception as error:  # noqa: BLE001  # whatever it is, each waiting request must learn of it
             _settle(group, error)
             loop.call_soon(self._start, loop)
             return
         written.add_done_callback(lambda future: loop.call_soon_threadsafe(self._finish, loop, group, future))
+
+    def _written_here(self, rows: Sequence[dict[str, Any]]) -> bool:
+        """Write the rows in the loop, if that is likely to be quick; tell whether they were written."""
+        if len(rows) > ROWS_HERE or not self._pace.quick():
+            return False
+        begun = time.perf_counter()
+        if not self._events.append_here("predictions", rows):
+            return False
+        self._pace.took(time.perf_counter() - begun)
+        return True
 
     def _finish(
         self,

@@ -46,6 +46,10 @@ KINDS: dict[str, Kind] = {
         lambda row: f"{row.model}@v{row.number}",
     ),
     "run": Kind("runs", "kind, name, flow, status, author, code, started_at, ended_at", _run_title),
+    "pull": Kind(
+        "pulls", "source, parameters, origin, outcome, files, bytes, proof, actor, started_at, ended_at",
+        lambda row: f"pull of {row.source} ({row.outcome})",
+    ),
     "task": Kind("tasks", "step, outcome, why, seconds, run, started_at", lambda row: f"{row.step} ({row.outcome})"),
     "result": Kind("results", "step, output, seconds, created_at", lambda row: f"result of {row.step}"),
     "evidence": Kind("evidence", "kind, subject, maker, created_at", lambda row: row.kind),

@@ -31,14 +31,15 @@ class KeptRow(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     version: str
     execution: str
-    inputs: bytes
+    inputs: bytes  # an erasure leaves nothing here
     outputs: bytes
 
 
 class Replayer:
     """Computes batches again and gathers what came of it.
 
-    ``load`` returns a model version ready to predict, ``execution`` the record of a digest (None when it is not known).
+    ``load`` returns a model version ready to predict, ``execution`` the record of a digest (None when it is not known),
+    ``erased`` what is said of a prediction whose inputs are no longer kept.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Replayer:
         load: Callable[[str], Loaded],
         execution: Callable[[str], dict[str, Any] | None],
         tolerance: float,
+        erased: Callable[[str], str] = lambda prediction: f"the inputs of prediction {prediction} were erased",
     ) -> None:
         self._wanted = dict.fromkeys(wanted)
         self._load = load
         self._execution = execution
         self._tolerance = tolerance
+        self._erased = erased
         self._loaded: dict[str, Loaded | str] = {}
         self._batches = 0
         self._equal = 0
@@ -71,6 +74,10 @@ class Replayer:
         if len(rows) != first.batch_size:
             why = f"{first.batch_size - len(rows)} of the {first.batch_size} rows of its batch are not kept"
             self._refuse(asked, why)
+            return
+        erased = [row.prediction for row in rows if not row.inputs]
+        if erased:
+            self._refuse(asked, self._erased(erased[0]))
             return
         loaded = self._model(first.version)
         if isinstance(loaded, str):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headwater.ledger.packs import explain_gone
 from headwater.model import load
 from headwater.operation import operation
 from headwater.project import Project
@@ -40,7 +41,12 @@ def replay(project: Project, predictions: Sequence[str], *, tolerance: float = 1
     def execution(digest: str) -> dict[str, Any] | None:
         return read_executions(project, [digest]).get(digest)
 
-    replayer = Replayer(wanted, loaded, execution, tolerance)
+    def erased(prediction: str) -> str:
+        with project.ledger.read() as tx:
+            said = explain_gone(tx, f"prediction:{prediction}")
+        return said.message if said is not None else f"the inputs of prediction {prediction} are not kept"
+
+    replayer = Replayer(wanted, loaded, execution, tolerance, erased)
     for batch in read_batches(project, list(dict.fromkeys(wanted))):
         replayer.add(batch)
     return replayer.report()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,22 @@ if TYPE_CHECKING:
     from headwater.ledger import Tx
 
 _PAGE = 500
+_DIGEST = re.compile("[0-9a-f]{64}")
 _NAMED_OBJECTS = {
     "model_files": ("SELECT digest, 'modelversion:' || version AS owner FROM model_files", "a file of"),
     "references": (
         "SELECT reference AS digest, 'modelversion:' || id AS owner FROM model_versions WHERE reference IS NOT NULL",
         "the training profile of",
+    ),
+    "proofs": ("SELECT proof AS digest, 'pull:' || id AS owner FROM pulls WHERE proof IS NOT NULL", "the proof of"),
+    "states": (
+        "SELECT state_object AS digest, 'pull:' || id AS owner FROM pulls WHERE state_object IS NOT NULL",
+        "where the next pull goes on after",
+    ),
+    "deliveries": (
+        "SELECT object AS digest, 'source:webhook:' || source || ', delivery ' || delivery AS owner "
+        "FROM webhook_deliveries",
+        "a delivery to",
     ),
     "artefacts": ("SELECT digest, 'run:' || run AS owner FROM artefacts", "an artefact of"),
 }
@@ -61,10 +73,19 @@ def _stores(project: Project) -> Iterator[Finding]:
 
 def _ledger(project: Project, head: tuple[int, str] | None) -> Iterator[Finding]:
     with project.ledger.read() as tx:
+        yield from _pages(project, tx)
         yield from verify_chain(tx, head)
         yield from _edges(tx)
         yield from _channels(tx)
         yield from _named_objects(project, tx)
+
+
+def _pages(project: Project, tx: Tx) -> Iterator[Finding]:
+    """Yield what SQLite finds wrong with the structure of its file; Postgres checks its own pages."""
+    for row in tx.all("PRAGMA integrity_check(20)") if project.ledger.dialect == "sqlite" else ():
+        if row[0] != "ok":
+            message = f"the ledger's file is damaged: {row[0]}. Copy it aside as it is, then restore the last backup."
+            yield Finding(kind="ledger", what=project.ledger.where, message=message, severity="error")
 
 
 def _edges(tx: Tx) -> Iterator[Finding]:
@@ -102,6 +123,12 @@ def _named_objects(project: Project, tx: Tx) -> Iterator[Finding]:
 
 
 def _missing(project: Project, named: dict[str, str], said: str) -> Iterator[Finding]:
-    for digest in project.objects.missing(list(named)) if named else ():
+    odd = [digest for digest in named if not _DIGEST.fullmatch(digest)]
+    absent = [*odd, *project.objects.missing([each for each in named if each not in odd], rely=False)]
+    with project.ledger.read() as tx:
+        gone = {row.ref for row in tx.all_in("SELECT ref FROM gone WHERE ref IN (??)", [f"object:{d}" for d in absent])}
+    for digest in absent:
+        if f"object:{digest}" in gone:
+            continue
         message = f"the object {digest}, {said} {named[digest]}, is not in the store."
         yield Finding(kind="reference", what=f"object:{digest}", message=message, severity="error")

@@ -124,7 +124,7 @@ def writer_of(project: Project) -> Writer:
 os.register_at_fork(after_in_child=lambda: globals().update(_writers={}, _writers_lock=threading.Lock()))
 
 
-@operation("run.metrics", needs="run:write", audited=False)
+@operation("run.metrics", needs="run:write", audited=False, brief=True)
 def log_metrics(project: Project, run: str, points: list[Point]) -> None:
     """Append points to the series of a run; durable on return. NaN and the infinities are kept.
 
@@ -136,8 +136,8 @@ def log_metrics(project: Project, run: str, points: list[Point]) -> None:
     writer = writer_of(project)
     with writer.lock:
         # The events are queued under the lock, so that a writer's numbers rise in the order in which they are durable.
-        appended = project.events.append_soon(STREAM, writer.rows(run, points, project.clock()))
-    appended.result()
+        wait = project.events.queue(STREAM, writer.rows(run, points, project.clock()))
+    wait()
 
 
 def fold_metrics(project: Project, runs: Sequence[str]) -> None:

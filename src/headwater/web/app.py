@@ -43,6 +43,7 @@ def create_server() -> Starlette:
 
 def build_server(project: LocalProject, *, workers: int = 1) -> Starlette:
     """Return the application that serves an open project, with ``workers`` threads that run jobs (0: none here)."""
+    from headwater.ingest.receiving import ingest_routes
     from headwater.serve import Engine, serve_routes
 
     background = Background(project, workers)
@@ -61,6 +62,7 @@ def build_server(project: LocalProject, *, workers: int = 1) -> Starlette:
 
     routes: list[BaseRoute] = [
         *serve_routes(engine, identify=actor_of),
+        *ingest_routes(project, identify=actor_of),
         *PAGES,
         Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
     ]

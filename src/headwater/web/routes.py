@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from .pages import data, models, monitoring, overview, runs, serving, sign_in, trace
+from .pages import data, models, monitoring, overview, runs, serving, sign_in, sources, trace
 
 PAGES = [
     Route("/", overview.show),
     Route("/data", data.list_page),
     Route("/data/{dataset}", data.dataset_page),
     Route("/data/{dataset}/diff", data.diff_page),
+    Route("/data/{dataset}/usage", data.usage_page),
     Route("/data/{dataset}/{version}", data.version_page),
+    Route("/sources", sources.list_page),
+    Route("/sources/{source}", sources.source_page),
+    Route("/sources/{source}/pull", sources.pull_form, methods=["POST"]),
     Route("/runs", runs.list_page),
     Route("/runs/compare", runs.compare_page),
     Route("/runs/{run}", runs.run_page),

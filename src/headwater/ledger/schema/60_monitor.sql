@@ -42,9 +42,9 @@ CREATE INDEX IF NOT EXISTS alarms_monitor ON alarms (monitor, id);
 CREATE INDEX IF NOT EXISTS alarms_model ON alarms (model, id);
 CREATE TABLE IF NOT EXISTS alarm_causes (
     alarm TEXT NOT NULL,
+    cause TEXT NOT NULL,
     monitor TEXT NOT NULL,
     version TEXT NOT NULL,
-    cause TEXT NOT NULL,
     PRIMARY KEY (alarm, cause)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS alarm_causes_of ON alarm_causes (monitor, version, cause);

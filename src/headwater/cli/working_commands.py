@@ -1,0 +1,151 @@
+"""``hw data checkout`` and ``hw data status``: folders that hold a version, and what differs in them since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .context import Context, pass_context
+
+if TYPE_CHECKING:
+    from headwater.lake.working import Waiting
+    from headwater.working.looking import FolderStatus
+
+
+@click.command("checkout")
+@click.argument("ref")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--mode",
+    type=click.Choice(("link", "reflink", "copy")),
+    help="link: hard links to a shared read-only cache (default); reflink or copy: files to write to.",
+)
+@click.option(
+    "--under", help="Only the files under this folder of the dataset, without its name; default: as before, else all."
+)
+@click.option("--force", is_flag=True, help="Overwrite local changes.")
+@pass_context
+def checkout_command(
+    context: Context, ref: str, folder: Path, mode: str | None, under: str | None, force: bool
+) -> None:
+    """Put the files of a version into FOLDER, and keep it as a working folder.
+
+    A folder that holds another version gets what differs and loses what the version lacks. Local changes that would
+    be overwritten are named, and nothing is done.
+    """
+    from headwater.lake.working_checkout import checkout
+
+    from .progress import file_progress
+
+    with context.open() as project, file_progress("checking out") as progress:
+        files = size = 0
+
+        def placed(more: int, more_bytes: int) -> None:
+            nonlocal files, size
+            files, size = files + more, size + more_bytes
+            if progress is not None:
+                progress(files, 0, size)
+
+        done = checkout(
+            project, ref, folder, mode=mode or "", under=under, force=force, placed=placed if progress else None
+        )
+
+    def render() -> str:
+        lines = [f"{done.ref} is in {folder}: {done.written:,} files written, {done.removed:,} removed"]
+        if done.kept:
+            lines.append(f"kept {len(done.kept):,} local changes:")
+            lines += _listed("  ", done.kept)
+        return "\n".join(lines)
+
+    context.show(done, render)
+
+
+@click.command("status")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--full", is_flag=True, help="Read every file again instead of trusting times, sizes and inodes.")
+@pass_context
+def status_command(context: Context, folder: Path | None, full: bool) -> int:
+    """Show what differs in FOLDER from the version it was checked out from, or last added from.
+
+    Without FOLDER: the datasets with versions that are not on main, and the project's working folders. Exit code 1
+    says that something differs.
+    """
+    if folder is None:
+        return _project_status(context)
+    status = _status(context, folder, full)
+    context.show(status, lambda: _shown(status))
+    return 0 if status.clean else 1
+
+
+def _status(context: Context, folder: Path, full: bool) -> FolderStatus:
+    """Return a folder's status: from its index alone, where that is enough to tell."""
+    from headwater.working.looking import quick_status, state_of
+
+    state = None if full else state_of(context.place)
+    status = quick_status(state, str(folder)) if state is not None else None
+    if status is not None:
+        return status
+    from headwater.lake.working import folder_status
+
+    with context.open() as project:
+        return folder_status(project, folder, full=full)
+
+
+def _shown(status: FolderStatus) -> str:
+    if status.clean:
+        return f"{status.folder} holds {status.ref}: {status.files:,} files, nothing changed"
+    lines = []
+    if status.unfinished:
+        lines.append(
+            f"a checkout of {status.unfinished} did not end; run 'hw data checkout {status.unfinished} "
+            f"{status.folder}' to complete it. Against that version:"
+        )
+    lines.append(
+        f"{status.folder} against {status.ref}: {len(status.added):,} added, {len(status.changed):,} changed, "
+        f"{len(status.removed):,} removed"
+    )
+    lines += [click.style(line, fg="green") for line in _listed("+ ", status.added)]
+    lines += [click.style(line, fg="yellow") for line in _listed("~ ", status.changed)]
+    lines += [click.style(line, fg="red") for line in _listed("- ", status.removed)]
+    lines += [f"! {path}: {why}" for path, why in sorted(status.unusable.items())[:_LISTED]]
+    return "\n".join(lines)
+
+
+_LISTED = 100
+
+
+def _listed(sign: str, paths: Sequence[str]) -> list[str]:
+    lines = [f"{sign}{path}" for path in paths[:_LISTED]]
+    return [*lines, f"{sign}… and {len(paths) - _LISTED:,} more"] if len(paths) > _LISTED else lines
+
+
+def _project_status(context: Context) -> int:
+    from headwater.lake.working import folder_status, state_folder, waiting
+    from headwater.working.records import list_records
+
+    with context.open() as project:
+        found = waiting(project)
+        folders = [folder_status(project, record.folder) for record in list_records(state_folder(project))]
+    context.show({"waiting": found, "folders": folders}, lambda: _waiting_shown(found, folders))
+    return 1 if found or any(not each.clean for each in folders) else 0
+
+
+def _waiting_shown(found: Sequence[Waiting], folders: Sequence[FolderStatus]) -> str:
+    lines = []
+    for each in found:
+        newest = ", ".join(ref.rpartition("@")[2] for ref in each.versions[:5])
+        more = f" and {each.count - 5:,} more" if each.count > 5 else ""
+        main = f"main is {each.head.rpartition('@')[2]}" if each.head else "main has none yet"
+        lines.append(f"{each.dataset}: {newest}{more} not on main ({main})")
+    for status in folders:
+        counts = f"{len(status.added):,} added, {len(status.changed):,} changed, {len(status.removed):,} removed"
+        what = "nothing changed" if status.clean else counts
+        if status.unusable:
+            what += f", {len(status.unusable):,} that cannot be added"
+        if status.unfinished:
+            what += f"; a checkout of {status.unfinished} did not end"
+        lines.append(f"{status.folder} against {status.ref}: {what}")
+    return "\n".join(lines) or "nothing waits"
