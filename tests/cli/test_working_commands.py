@@ -109,4 +109,104 @@ def test_a_folder_of_a_dataset_goes_back_to_where_it_is_from(here: Path) -> None
 
 def test_a_branch_that_begins_is_said_to_be_new(here: Path) -> None:
     assert "\nbranch 'main' of 'o' points to v1" in done("data", "add", "o", "files").out
-    assert "\nnew branch 'mian' of 'd' points to v2" in done("data", "add", "d", "files/a", "--branch", "mian").out
+    assert "\nnew branch 'mian' of 'd' points to v1" in done("data", "add", "d", "files/a", "--branch", "mian").out
+
+
+def test_rows_are_read_of_the_tables_below_a_prefix(here: Path) -> None:
+    for name in ("orders", "items"):
+        (here / f"{name}.csv").write_text(f"{name}\n1\n")
+    done("data", "add", "t", "orders.csv", "items.csv")
+
+    assert done("data", "read", "t", "--prefix", "items", "--json").answer == [{"items": 1}]
+    assert "--prefix are for rows" in hw("data", "read", "t", "--prefix", "i", "--path", "items.csv").err
+
+
+def test_a_place_that_is_not_there_is_told_with_those_that_are(here: Path) -> None:
+    refused = hw("data", "push", "d", "--to", "team")
+    assert refused.code == 2
+    assert "there is no place 'team': [places] of headwater.toml names none" in refused.err
+    with (here / "headwater.toml").open("a") as settings:
+        settings.write('\n[places]\nusb = "other"\n')
+    done("init", "other")
+
+    assert "'usb'" not in hw("data", "push", "d", "--to", "team").err
+    assert "has usb" in hw("data", "push", "d", "--to", "team").err
+    assert "points to v1 in 'other'" in done("data", "push", "d", "--to", "usb").out
+
+
+def test_going_back_and_merging_move_the_branch(here: Path) -> None:
+    (here / "files" / "a").write_text("second")
+    done("data", "add", "d", "files")
+
+    assert "branch 'main' of 'd' points to v3" in done("data", "revert", "d", "v1").out
+    assert done("data", "diff", "d@v1", "d@main", "--json").answer["changed_count"] == 0
+    assert "nothing changed" in done("data", "revert", "d", "v1").out
+    done("data", "branch", "d", "dev")
+    (here / "x").write_text("x")
+    done("data", "add", "d", "x", "--branch", "dev")
+    assert "branch 'main' of 'd' points to v4" in done("data", "merge", "d", "dev").out
+    (here / "x").write_text("y")
+    done("data", "add", "d", "x", "--branch", "dev")
+    (here / "z").write_text("z")
+    done("data", "add", "d", "z")
+    assert "branch 'main' of 'd' points to v7" in done("data", "merge", "d", "dev").out
+    done("data", "checkout", "d", "work")
+    assert sorted(each.read_text() for each in (here / "work").iterdir()) == ["a", "b", "c", "y", "z"]
+
+
+def test_main_is_not_deleted_by_mistake(here: Path) -> None:
+    refused = hw("data", "branch", "d", "main", "--delete")
+
+    assert refused.code == 2
+    assert "'main' is what 'd' alone means" in refused.err
+    assert done("data", "show", "d").code == 0
+
+
+def test_a_project_whose_ledger_cannot_be_reached_leaves_nothing_behind(here: Path) -> None:
+    assert "NO_SUCH_LEDGER" in hw("init", "grown", "--ledger", "env:NO_SUCH_LEDGER").err
+    assert "no address of a database" in hw("init", "grown", "--ledger", "here.db").err
+    assert not (here / "grown").exists()
+    assert not (here / "here.db").exists()
+
+
+def test_names_do_not_reach_the_terminal_as_commands(here: Path) -> None:
+    (here / "files" / "\x1b[31mred").write_text("r")
+    status = hw("data", "status", "files")
+    done("data", "add", "d", "files")
+
+    for told in (status.out, done("data", "show", "d").out, done("data", "diff", "d@v1", "d").out):
+        assert "\\x1b[31mred" in told
+        assert "\x1b" not in told
+
+
+def test_who_adds_after_others_is_told_where_their_changes_are(here: Path) -> None:
+    done("data", "checkout", "d@v1", "work", "--mode", "copy")
+    (here / "files" / "a").write_text("theirs")
+    done("data", "add", "d", "files")
+    (here / "work" / "b").write_text("mine")
+
+    told = done("data", "add", "d", "work").out
+
+    assert "branch 'main' of 'd' points to v4\nit joins d@v3, which was added, with what others published" in told
+    assert told.endswith("'hw data checkout d@main work' brings theirs\n")
+    done("data", "checkout", "d@main", "work")
+    assert sorted(each.read_text() for each in (here / "work").iterdir()) == ["c", "mine", "theirs"]
+    assert "joins" not in done("data", "add", "d", "work").out
+
+
+def test_adding_again_after_a_conflict_undoes_nothing_of_others(here: Path) -> None:
+    done("data", "checkout", "d@v1", "work", "--mode", "copy")
+    (here / "files" / "a").write_text("theirs")
+    (here / "files" / "b").write_text("theirs too")
+    done("data", "add", "d", "files")
+    (here / "work" / "a").write_text("mine")
+
+    for _ in range(2):
+        refused = hw("data", "add", "d", "work")
+        assert refused.code == 2
+        assert "both changed 'a'" in refused.err
+    done("data", "checkout", "d@main", "work")
+    (here / "work" / "a").write_text("both")
+    done("data", "add", "d", "work")
+    done("data", "checkout", "d@main", "result")
+    assert sorted(each.read_text() for each in (here / "result").iterdir()) == ["both", "c", "theirs too"]

@@ -44,7 +44,7 @@ def test_a_source_is_listed_tried_planned_pulled_and_shown(place: Path) -> None:
     assert "1 files, 4 bytes" in done("ingest", "test", "inbox", "shop=north").out
     assert "fetch a.csv  (new)" in done("ingest", "pull", "inbox", "shop=north", "--dry-run").out
     assert done("--json", "ingest", "history").answer == []
-    assert "published inbox-north@v1: 1 files, 4 B" in done("ingest", "pull", "inbox", "shop=north").out
+    assert "published inbox-north@v1: 1 file, 4 B" in done("ingest", "pull", "inbox", "shop=north").out
     assert "nothing changed, no new version" in done("ingest", "pull", "inbox", "shop=north").out
 
     pulls = done("ingest", "history", "inbox", "--json").answer

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from headwater.check import publish_files
 from headwater.errors import InvalidInputError, NotFoundError
-from headwater.lake import add_files, diff, iter_files, materialise, read_bytes, set_branch
+from headwater.lake import add_files, diff, iter_files, materialise, read_bytes, resolve, set_branch
 from headwater.lake import open_file as open_in
 from headwater.project import LocalProject, Project
 
@@ -43,6 +44,20 @@ def test_a_folder_is_added_as_it_lies_there(project: Project, photos: Path) -> N
         assert file.read() == b"one"
     with pytest.raises(NotFoundError, match=r"photos@v1 has no file 'cat'"):
         read_bytes(project, version.id, "cat")
+
+
+def test_of_a_large_file_the_bytes_are_told_while_it_is_read(sqlite_project: LocalProject, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 4096 * 20)
+    seen: list[tuple[int, int, int]] = []
+
+    version = add_files(sqlite_project, "d", tmp_path / "large", progress=lambda *step: seen.append(step))
+
+    sizes = [size for _, _, size in seen]
+    assert len(seen) > 3
+    assert sizes == sorted(sizes)
+    assert seen[-1] == (1, 1, version.bytes)
+    assert seen[0][:2] == (0, 1)
+    assert read_bytes(sqlite_project, version.id, "large", 0, 4) == b"\0\1\2\3"
 
 
 def test_files_patterns_and_a_folder_to_put_them_under(sqlite_project: LocalProject, photos: Path) -> None:
@@ -179,3 +194,14 @@ def test_a_path_that_is_file_and_folder_cannot_become_a_folder(
         materialise(sqlite_project, both.id, tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
+
+
+def test_a_branch_that_is_new_starts_from_main(sqlite_project: LocalProject, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    publish_files(sqlite_project, "d", tmp_path / "one")
+    made = publish_files(sqlite_project, "d", tmp_path / "two", branch="trial")
+
+    assert [entry.path for entry in iter_files(sqlite_project, "d@trial")] == ["one", "two"]
+    assert [entry.path for entry in iter_files(sqlite_project, "d@main")] == ["one"]
+    assert made.version.parents == (resolve(sqlite_project, "d@main").id,)

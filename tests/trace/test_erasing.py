@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headwater.check.publishing import publish
+from headwater.check.publishing import publish, publish_tables
 from headwater.errors import InvalidInputError
 from headwater.lake import add_files, read_bytes, resolve, scan
 from headwater.lake.erasing import Subject
@@ -19,7 +19,7 @@ from headwater.serve import predict
 from headwater.trace import replay, sample_predictions, verify
 from headwater.trace.erasing import erase
 from headwater.trace.finding import find_text, places
-from headwater.track import add_artefact, end_run, log_lines, start_run
+from headwater.track import add_artefact, end_run, get_run, log_lines, start_run
 from headwater.track.values import LogLine
 from tests.serve.models import add_version, point, row
 
@@ -191,6 +191,45 @@ def iter_paths(project: LocalProject) -> list[Any]:
     return list(iter_files(project, "scans"))
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        pytest.param(
+            "a.csv", 'customer_id;note;zip\r\nk1;"";007\r\nc42x;"two\nlines";1\r\nk2;a,b;010\r\n',
+            'customer_id;note;zip\r\nk1;"";007\r\nk2;a,b;010\r\n', id="separators, quotes, ends of lines",
+        ),
+        pytest.param(
+            "a.jsonl", '{"customer_id": "c42x"}\n{"customer_id": "k1", "at": "2024-01-01T00:00:00Z", "n": 1.0}\n'
+            '{"customer_id": "k2", "late": 1}\n',
+            '{"customer_id": "k1", "at": "2024-01-01T00:00:00Z", "n": 1.0}\n{"customer_id": "k2", "late": 1}\n',
+            id="times, numbers, missing keys",
+        ),
+        pytest.param("b.csv", "customer_id,n\nc42x,1\nk1,007\n", "customer_id,n\nk1,007\n", id="zeros in front"),
+    ],
+)  # fmt: skip
+def test_the_other_rows_of_a_text_table_stay_byte_for_byte(
+    sqlite_project: LocalProject, tmp_path: Path, name: str, before: str, after: str
+) -> None:
+    (tmp_path / name).write_bytes(before.encode())
+    made = add_files(sqlite_project, "customers", [tmp_path / name])
+
+    done = erase(sqlite_project, SUBJECT, why=WHY, carry_out=True)
+
+    assert (done.rows, done.left) == (1, ())
+    assert read_bytes(sqlite_project, made.ref, name) == after.encode()
+
+
+def test_a_key_that_only_a_late_line_has_is_kept(sqlite_project: LocalProject, tmp_path: Path) -> None:
+    lines = [f'{{"customer_id": "k{number}"}}' for number in range(25_000)]
+    lines += ['{"customer_id": "c42x"}', '{"customer_id": "last", "late": 1}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    made = add_files(sqlite_project, "customers", [tmp_path / "a.jsonl"])
+
+    assert erase(sqlite_project, SUBJECT, why=WHY, carry_out=True).rows == 1
+
+    assert read_bytes(sqlite_project, made.ref, "a.jsonl").endswith(b'"k24999"}\n{"customer_id": "last", "late": 1}\n')
+
+
 def test_a_copy_in_another_dataset_is_named_and_left(sqlite_project: LocalProject, tmp_path: Path) -> None:
     plant(sqlite_project, tmp_path)
     (tmp_path / "copy.txt").write_text(f"{NAME}\n")
@@ -263,3 +302,25 @@ def test_an_erasure_that_is_killed_anywhere_is_completed_by_running_it_again(
         shutil.rmtree(folder)
 
     assert killed >= 2
+
+
+def test_a_column_that_no_table_has_is_named_with_those_there_are(sqlite_project: LocalProject) -> None:
+    publish_tables(sqlite_project, "people", {"all": {"person": [1, 42], "depth": [42, 3]}})
+
+    for wrong in (
+        Subject(datasets=("people",), key={"persn": "42"}),
+        Subject(datasets=("people",), where="persn = 42"),
+    ):
+        with pytest.raises(InvalidInputError, match="They have: depth, person"):
+            erase(sqlite_project, wrong)
+
+
+def test_a_short_number_is_looked_for_in_the_rows_alone(sqlite_project: LocalProject) -> None:
+    publish_tables(sqlite_project, "people", {"all": {"person": [1, 42], "depth": [7, 3]}})
+    run = start_run(sqlite_project, "fit", params={"depth": 42, "note": "of 42 and c42"})
+    end_run(sqlite_project, run.id)
+    subject = Subject(datasets=("people",), key={"person": "42"})
+    erase(sqlite_project, subject, why="request 1", carry_out=True)
+
+    assert scan(sqlite_project, "people@main").fetchall() == [(1, 7)]
+    assert get_run(sqlite_project, run.id).params == {"depth": 42, "note": "of 42 and c42"}

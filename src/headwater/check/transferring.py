@@ -99,15 +99,16 @@ def move(
         text = f"merge {there.ref} from {source.name}"
         joined = merge(target, version.dataset, version.id, branch, message=text)
         published = arrive(target, version.dataset, joined.id, branch, expected=head.id)
-        return _published(published, "merged", sent)
+        return _published(published, target, "merged", sent)
     why = f"from {source.name}" + (f": {version.message}" if version.message else "")
     published = arrive(target, version.dataset, version.id, branch, expected=head.id if head else None, why=why)
-    return _published(published, "moved" if published.version.id == version.id else "ahead", sent)
+    return _published(published, target, "moved" if published.version.id == version.id else "ahead", sent)
 
 
-def _published(published: Publication, outcome: str, sent: Sent) -> Moved:
+def _published(published: Publication, target: Project, outcome: str, sent: Sent) -> Moved:
     said = outcome if published.published else "quarantined"
-    return _moved(published.version, published.branch, said, published.message, sent, published)
+    text = published.message + (f" in '{target.name}'" if said in ("moved", "merged") else "")
+    return _moved(published.version, published.branch, said, text, sent, published)
 
 
 def _moved(

@@ -107,7 +107,7 @@ def usage_command(context: Context, dataset: str, limit: int) -> None:
             (
                 table(("version", "when", "size", "adds", "reads", "uses"), versions, right=(2, 3, 4, 5)),
                 "",
-                f"read by people: {found.reads} times (a person, a way and a version count once an hour)",
+                f"read by people: {found.reads} times (a person, a way and a version count once in a process and hour)",
                 table(("who", "how", "times", "versions", "first", "last"), readers, right=(2, 3)),
                 "",
                 f"used by runs, models, versions and verdicts: {found.uses}",

@@ -80,8 +80,8 @@ def release(context: Context, version: str, reason: str) -> None:
     )
 
 
-def show_publication(context: Context, published: Publication) -> int:
-    """Show how publishing went; the exit code is 1 when the version waits in quarantine."""
+def show_publication(context: Context, published: Publication, note: str = "") -> int:
+    """Show how publishing went, and a note; the exit code is 1 when the version waits in quarantine."""
 
     def render() -> str:
         version = published.version
@@ -90,7 +90,7 @@ def show_publication(context: Context, published: Publication) -> int:
         parts = [f"{version.ref}: {contents(version)}"]
         if published.verdict is not None and published.verdict.outcome != "passed":
             parts.append(verdict_text(published.verdict))
-        parts.append(published.message)
+        parts += [published.message, note]
         return "\n".join(part for part in parts if part)
 
     context.show(published, render)

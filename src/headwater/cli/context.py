@@ -46,7 +46,7 @@ class Context:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> str:
     """Return rows as aligned text; the columns numbered in ``right`` are aligned to the right."""
-    cells = [[("" if cell is None else str(cell)) for cell in row] for row in rows]
+    cells = [[("" if cell is None else printable(str(cell))) for cell in row] for row in rows]
     if not cells:
         return "(none)"
     widths = [max(len(header), *(len(row[i]) for row in cells)) for i, header in enumerate(headers)]
@@ -59,6 +59,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Seque
 
     head = click.style(line(headers), bold=True)
     return "\n".join([head, *(line(row) for row in cells)])
+
+
+def printable(text: str) -> str:
+    """Return a text of somebody's as a terminal may show it: without what would move the cursor or end the line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def when(at_us: int | None) -> str:
@@ -80,9 +85,14 @@ def size(number: int) -> str:
     return ""
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts, which gets an "s" where it is not one."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def contents(version: Version) -> str:
     """Return how much a version holds, as people read it."""
-    counts = f"{version.files:,} {'file' if version.files == 1 else 'files'}, {size(version.bytes)}"
+    counts = f"{counted(version.files, 'file')}, {size(version.bytes)}"
     return counts if version.rows is None else f"{counts}, {version.rows:,} rows"
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import click
 
 from .context import Context, contents, pass_context, size, table, when
 from .lazy import LazyGroup
 from .progress import file_progress
 from .refs import DATASET, REF
+
+if TYPE_CHECKING:
+    from headwater.lake import Version
 
 # Commands that have their own files, in the order in which the help shows them.
 ELSEWHERE: dict[str, tuple[str, str]] = {
@@ -35,7 +41,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
 
 @click.group(cls=LazyGroup, lazy=ELSEWHERE)
 def data() -> None:
-    """Datasets. A ref names a version: flights, flights@main, flights@v12, flights@2026-11-01, flights@TAG."""
+    """Datasets. A ref names a version: flights, flights@main, flights@v12, flights@2026-11-01, flights@TAG.
+
+    'checkout' brings a version into a folder, 'pull' brings a dataset from another project; 'hw ingest pull' reads a
+    source from outside.
+    """
 
 
 @data.command("list")
@@ -125,7 +135,16 @@ def add(
                 progress=progress,
             )
         published = publish(project, dataset, version=version.id, branch=branch, merge=True)
-    return show_publication(context, published)
+    return show_publication(context, published, _joined(version, published.version, branch, paths))
+
+
+def _joined(added: Version, published: Version, branch: str, paths: tuple[str, ...]) -> str:
+    """Return what to say where others published since, so that another version than the one added is on the branch."""
+    if added.id == published.id or not (added.changed and published.changed):
+        return ""
+    text = f"it joins {added.ref}, which was added, with what others published since"
+    folder = len(paths) == 1 and os.path.isdir(paths[0])
+    return f"{text}: 'hw data checkout {added.dataset}@{branch} {paths[0]}' brings theirs" if folder else text
 
 
 @data.command("show")
@@ -167,6 +186,11 @@ def branch(context: Context, dataset: str, name: str | None, at: str, delete: bo
     from headwater.lake import create_branch, delete_branch, list_branches
 
     with context.open() as project:
+        if name == "main" and delete:
+            raise click.UsageError(
+                f"'main' is what '{dataset}' alone means, so it stays. 'hw data revert' goes back to an earlier "
+                "version; 'hw data delete' gives the dataset up."
+            )
         if name and delete:
             delete_branch(project, dataset, name)
         elif name:
@@ -208,7 +232,11 @@ def protect_command(context: Context, dataset: str, branch: str, off: bool) -> N
 
     with context.open() as project:
         protect(project, dataset, branch, not off)
-    context.show({"dataset": dataset, "branch": branch, "protected": not off}, lambda: "done")
+    how = "moves without a passing verdict" if off else "moves only to versions whose checks pass"
+    context.show(
+        {"dataset": dataset, "branch": branch, "protected": not off},
+        lambda: f"branch '{branch}' of '{dataset}' {how}",
+    )
 
 
 @data.command("revert")
@@ -217,25 +245,39 @@ def protect_command(context: Context, dataset: str, branch: str, off: bool) -> N
 @click.option("--branch", default="main", show_default=True)
 @click.option("--message", "-m", default="")
 @pass_context
-def revert_command(context: Context, dataset: str, to: str, branch: str, message: str) -> None:
-    """Make a new version with the files of version TO."""
+def revert_command(context: Context, dataset: str, to: str, branch: str, message: str) -> int:
+    """Go back to the files of version TO by a new version.
+
+    Its checks run, and BRANCH moves when they pass.
+    """
+    from headwater.check import publish
     from headwater.lake import revert
+
+    from .check_commands import show_publication
 
     with context.open() as project:
         version = revert(project, dataset, to, branch=branch, message=message)
-    context.show(version, lambda: f"{version.ref} has the files of {to}")
+        published = publish(project, dataset, version=version.id, branch=branch)
+    return show_publication(context, published)
 
 
 @data.command("merge")
 @click.argument("dataset", type=DATASET)
 @click.argument("source")
-@click.option("--into", default="main", show_default=True)
+@click.option("--into", default="main", show_default=True, help="The branch that takes it.")
 @click.option("--message", "-m", default="")
 @pass_context
-def merge_command(context: Context, dataset: str, source: str, into: str, message: str) -> None:
-    """Merge branch SOURCE into another by path; a path changed on both sides is a conflict that names it."""
+def merge_command(context: Context, dataset: str, source: str, into: str, message: str) -> int:
+    """Merge SOURCE (a branch or version) into a branch by path; checks run, and it moves when they pass.
+
+    A path changed on both sides is a conflict that names it.
+    """
+    from headwater.check import publish
     from headwater.lake import merge
+
+    from .check_commands import show_publication
 
     with context.open() as project:
         version = merge(project, dataset, source, into, message=message)
-    context.show(version, lambda: f"merged as {version.ref}")
+        published = publish(project, dataset, version=version.id, branch=into)
+    return show_publication(context, published)

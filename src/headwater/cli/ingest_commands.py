@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .context import Context, pass_context, size, table, when
+from .context import Context, counted, pass_context, size, table, when
+from .lazy import LazyGroup
 from .progress import file_progress
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _COLOURS = {"published": "green", "unchanged": None, "quarantined": "yellow", "c
 _FILES = 20
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def ingest() -> None:
     """Sources of data, declared as [[source]] in headwater.toml or with hw.source in sources.py.
 
@@ -38,7 +39,7 @@ def list_command(context: Context) -> None:
         [s.name, s.kind, s.dataset, " ".join(s.parameters), _last(s.last), _due(s), s.problem or s.origin]
         for s in found
     ]
-    heads = ["SOURCE", "KIND", "DATASET", "PARAMETERS", "LAST PULL", "NEXT", "FROM"]
+    heads = ["source", "kind", "dataset", "parameters", "last pull", "next", "from"]
     context.show(found, lambda: table(heads, rows))
 
 
@@ -154,7 +155,7 @@ def _pull_text(pull: Pull) -> str:
         head = f"{to}: nothing changed, no new version"
     else:
         removed = f", {pull.removed:,} removed" if pull.removed else ""
-        head = f"{to}: {pull.files:,} files, {size(pull.bytes)}{removed} from {pull.origin}"
+        head = f"{to}: {counted(pull.files, 'file')}, {size(pull.bytes)}{removed} from {pull.origin}"
     return "\n".join(part for part in (f"{_coloured(pull.outcome)} {head}", pull.message) if part)
 
 
@@ -167,7 +168,7 @@ def _history_text(pulls: Sequence[Pull]) -> str:
             when(pull.started_at), pull.source, _words(pull.parameters), pull.outcome,
             f"{pull.dataset}@{to or pull.branch}", pull.files, size(pull.bytes), took, pull.id, _short(pull.message),
         ])  # fmt: skip
-    heads = ["STARTED", "SOURCE", "PARAMETERS", "OUTCOME", "TO", "FILES", "SIZE", "TOOK", "PULL", "SAID"]
+    heads = ["started", "source", "parameters", "outcome", "to", "files", "size", "took", "pull", "said"]
     return table(heads, rows, right=(5, 6, 7))
 
 

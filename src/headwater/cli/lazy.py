@@ -10,7 +10,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group that knows of each command its module and one line of help.
+    """A group that knows of each command its module and one line of help, and keeps commands in order.
 
     ``lazy`` maps a command's name to ``("module:attribute", "one line of help")``; the module lies in this package.
     """
@@ -20,7 +20,7 @@ class LazyGroup(click.Group):
         self.lazy = dict(lazy or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.lazy) + [name for name in super().list_commands(ctx) if name not in self.lazy]
+        return [*self.commands, *(name for name in self.lazy if name not in self.commands)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lazy:
@@ -30,11 +30,12 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, help_line) for name, (_, help_line) in self.lazy.items()]
-        for name in super().list_commands(ctx):
-            command = super().get_command(ctx, name)
-            if name not in self.lazy and command is not None and not command.hidden:
-                rows.append((name, command.get_short_help_str()))
+        rows = [
+            (name, command.get_short_help_str(limit=120))
+            for name, command in self.commands.items()
+            if name not in self.lazy and not command.hidden
+        ]
+        rows += [(name, help_line) for name, (_, help_line) in self.lazy.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

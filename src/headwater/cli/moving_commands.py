@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import Context, pass_context, size, table
+from .lazy import LazyGroup
 from .progress import file_progress
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _mirrored(found: list[Mirrored]) -> str:
     return "\n".join([table(head, rows, right=(1, 2, 3)), *problems])
 
 
-@click.group("project")
+@click.group("project", cls=LazyGroup)
 def project_group() -> None:
     """Whole projects: copy one to other stores, compare two."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .context import Context, pass_context, size, table, when
+from .context import Context, pass_context, printable, size, table, when
 from .refs import DATASET, REF
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _BLOCK = 4 << 20
 @click.option("--where", help="An SQL condition.")
 @click.option("--sql", help="A whole query; the tables are the view 'data'.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="Rows to show; 0 is all.")
+@click.option("--prefix", default="", help="Rows only of tables whose paths begin so.")
 @click.option("--path", help="Write the bytes of this file to standard output instead.")
 @click.option("--bytes", "span", metavar="A:B", help="Only bytes A up to B of --path; either may be left out.")
 @pass_context
@@ -32,13 +33,16 @@ def read_command(
     where: str | None,
     sql: str | None,
     limit: int,
+    prefix: str,
     path: str | None,
     span: str | None,
 ) -> None:
     """Show rows of a version's tables, or write the bytes of one of its files."""
     if path is not None:
-        if columns or where or sql:
-            raise click.UsageError("--path gives bytes as they are; --columns, --where and --sql are for rows.")
+        if columns or where or sql or prefix:
+            raise click.UsageError(
+                "--path gives bytes as they are; --columns, --where, --sql and --prefix are for rows."
+            )
         _write_bytes(context, ref, path, *_span(span))
         return
     if span is not None:
@@ -46,7 +50,7 @@ def read_command(
     from headwater.lake import note_read, resolve, scan
 
     with context.open() as project:
-        found = scan(project, ref, columns=columns.split(",") if columns else None, where=where, sql=sql)
+        found = scan(project, ref, columns=columns.split(",") if columns else None, where=where, sql=sql, prefix=prefix)
         note_read(project, resolve(project, ref), "command")
         names = list(found.columns)
         rows = (found.sql(f"SELECT * FROM data LIMIT {limit}") if limit else found).fetchall()
@@ -164,9 +168,9 @@ def _paths(found: Diff) -> str:
     if found.rows_a is not None or found.rows_b is not None:
         lines.append(f"rows: {found.rows_a} → {found.rows_b}")
     lines += [f"column {c.column}: {c.before or '–'} → {c.after or '–'}" for c in found.columns]
-    lines += [click.style(f"+ {e.path}", fg="green") for e in found.added]
-    lines += [click.style(f"- {e.path}", fg="red") for e in found.removed]
-    lines += [click.style(f"~ {c.path}", fg="yellow") for c in found.changed]
+    lines += [click.style(f"+ {printable(e.path)}", fg="green") for e in found.added]
+    lines += [click.style(f"- {printable(e.path)}", fg="red") for e in found.removed]
+    lines += [click.style(f"~ {printable(c.path)}", fg="yellow") for c in found.changed]
     return "\n".join(lines)
 
 

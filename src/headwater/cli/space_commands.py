@@ -58,7 +58,7 @@ def _collection_text(found: Collection) -> str:
             lines.append(f"… and {len(found.freed) - _SHOWN:,} more: --json")
     if found.kept:
         rows_kept = [(k.why, k.objects, size(k.bytes)) for k in found.kept]
-        lines += ["", table(("kept because", "objects", "size"), rows_kept, right=(1, 2))]
+        lines += [*([""] if lines else []), table(("kept because", "objects", "size"), rows_kept, right=(1, 2))]
     lines.append("")
     packs = f"{found.packs_dropped} packs dropped, {found.packs_rewritten} written anew"
     lines.append(f"{verb} {found.objects:,} objects, {size(found.bytes)} ({packs})")
@@ -83,7 +83,10 @@ def delete_command(context: Context, ref: str, why: str) -> None:
 
     with context.open() as project:
         found = delete(project, ref, why)
-    context.show(found, lambda: table(("version", "decided"), [(d.ref, when(d.at)) for d in found]))
+    decided = [(d.ref, when(d.at)) for d in found]
+    context.show(
+        found, lambda: table(("version", "decided"), decided) + "\nnext: hw data collect --yes frees the bytes"
+    )
 
 
 @click.command("hold")
@@ -121,7 +124,13 @@ def find_command(context: Context, text: str) -> int:
 
 @click.command("erase")
 @click.argument("datasets", nargs=-1, required=True)
-@click.option("--key", "keys", multiple=True, metavar="COLUMN=VALUE", help="Rows with this value.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Rows with this value; texts that hold it too, unless it is a short number.",
+)
 @click.option("--where", default="", help="Rows that meet this SQL condition.")
 @click.option("--path", default="", help="Files whose paths fit this pattern.")
 @click.option("--also", multiple=True, metavar="TEXT", help="A text that names the subject elsewhere.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .context import Context, pass_context
+from .context import Context, pass_context, printable
 
 if TYPE_CHECKING:
     from headwater.lake.working import Waiting
@@ -110,7 +110,7 @@ def _shown(status: FolderStatus) -> str:
     lines += [click.style(line, fg="green") for line in _listed("+ ", status.added)]
     lines += [click.style(line, fg="yellow") for line in _listed("~ ", status.changed)]
     lines += [click.style(line, fg="red") for line in _listed("- ", status.removed)]
-    lines += [f"! {path}: {why}" for path, why in sorted(status.unusable.items())[:_LISTED]]
+    lines += [f"! {printable(path)}: {why}" for path, why in sorted(status.unusable.items())[:_LISTED]]
     return "\n".join(lines)
 
 
@@ -118,7 +118,7 @@ _LISTED = 100
 
 
 def _listed(sign: str, paths: Sequence[str]) -> list[str]:
-    lines = [f"{sign}{path}" for path in paths[:_LISTED]]
+    lines = [f"{sign}{printable(path)}" for path in paths[:_LISTED]]
     return [*lines, f"{sign}… and {len(paths) - _LISTED:,} more"] if len(paths) > _LISTED else lines
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import InvalidInputError, NotFoundError, StorageError
 from ..project import Project
@@ -48,11 +49,12 @@ def add_files(
 ) -> Version:
     """Return the version that the dataset becomes with these files: folders, files or patterns, put ``under`` a folder.
 
-    It starts from ``base`` (an id), else from the head of ``branch``; no branch is moved and no check runs (that is
-    ``publish``). ``mirror`` also removes what is under ``under`` and was not given. ``source`` says where the files
-    came from, by default the paths as given. Where nothing differs, the version it started from comes back, with
-    ``changed`` False. ``remember`` keeps a single folder as a working folder: added again, only what changed is read,
-    and it starts from the version that the folder held, so that what others published since is not undone.
+    It starts from ``base`` (an id), else from the head of ``branch``, of main where that is new; no branch is moved
+    and no check runs (that is ``publish``). ``mirror`` also removes what is under ``under`` and was not given.
+    ``source`` says where the files came from, by default the paths as given. Where nothing differs, the version it
+    started from comes back, with ``changed`` False. ``remember`` keeps a single folder as a working folder: added
+    again, only what changed is read, and it starts from the version that the folder held, so that what others
+    published since is not undone.
 
     Raises:
         NotFoundError: a path or pattern names nothing, or a folder is empty.
@@ -60,7 +62,7 @@ def add_files(
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     folder = str(given[0]) if remember and len(given) == 1 and os.path.isdir(given[0]) else None
-    start = base if base is not None else head_id(project, dataset, branch)
+    start = base if base is not None else head_id(project, dataset, branch) or head_id(project, dataset, MAIN)
     if folder is not None and base is None:
         from .working_adding import version_held
 
@@ -108,7 +110,8 @@ def put_local(project: Project, files: Mapping[str, LocalFile], progress: Progre
         media = _MediaTypes()
         for path, file in files.items():
             try:
-                digest, size, steady = _put(batch, file)
+                told = None if progress is None else partial(_tell, progress, len(entries), len(files), done)
+                digest, size, steady = _put(batch, file, told)
             except (FileNotFoundError, NotFoundError) as error:
                 raise InvalidInputError(
                     f"'{file.place}' went away while it was being added. Nothing was added; run it again."
@@ -132,14 +135,38 @@ def put_local(project: Project, files: Mapping[str, LocalFile], progress: Progre
     return entries
 
 
-def _put(batch: Batch, file: LocalFile) -> tuple[str, int, bool]:
-    """Put one file; return its digest, its size, and whether it stayed as it was while it was read."""
+def _tell(progress: Progress, done: int, total: int, before: int, size: int) -> None:
+    progress(done, total, before + size)
+
+
+class _Told:
+    """A file that tells how many of its bytes were read."""
+
+    def __init__(self, file: BinaryIO, told: Callable[[int], None]) -> None:
+        self._file, self._told, self._size = file, told, 0
+
+    def read(self, count: int) -> bytes:
+        data = self._file.read(count)
+        self._size += len(data)
+        self._told(self._size)
+        return data
+
+
+def _put(batch: Batch, file: LocalFile, told: Callable[[int], None] | None) -> tuple[str, int, bool]:
+    """Put one file; return its digest, its size, and whether it stayed as it was while it was read.
+
+    ``told`` is called with the bytes read so far of a file that takes a while.
+    """
     before = file.at
     for _ in range(_TRIES):
         if before is None:
             before = stat_of(os.stat(file.place))
         if before[1] > _SMALL_BYTES:
-            digest, size = batch.put_file(Path(file.place))
+            if told is None:
+                digest, size = batch.put_file(Path(file.place))
+            else:
+                with open(file.place, "rb", buffering=0) as opened:
+                    digest, size = batch.put_stream(cast(BinaryIO, _Told(cast(BinaryIO, opened), told)))
             after = stat_of(os.stat(file.place))
         else:
             descriptor = os.open(file.place, os.O_RDONLY | os.O_CLOEXEC)

@@ -46,6 +46,8 @@ def move_branch(
     check_pointer_name(name, "branch")
     if tx.pointer("tag", f"{dataset}/{name}") is not None:
         raise ConflictError(f"'{name}' of '{dataset}' is a tag, so no branch can have that name. Choose another.")
+    # Who chose the version looked in another transaction: it may have been collected while its checks ran.
+    require_kept(tx, [version.id])
     protected = is_protected(tx, project, dataset, name)
     if protected:
         require_publishable(tx, project, name, version)

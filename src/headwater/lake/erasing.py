@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".tsv": "read_csv", ".jsonl": "read_json",
             ".ndjson": "read_json"}  # fmt: skip
 _SHORTEST = 4
+_SHORTEST_KEY = 3
+_SHORTEST_NUMBER = 7
 _MOST_NEEDLES = 20_000
 
 
@@ -42,6 +44,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     ``key`` maps a column to the value that marks the subject's rows; ``where`` is an SQL condition over a table's
     columns; ``path`` a pattern such as ``scans/c42/*``. ``also`` are more texts that name the subject elsewhere.
+    A key's value is looked for elsewhere too, unless it is too short to name anybody: 42 may be anything.
     """
 
     datasets: tuple[str, ...]
@@ -83,7 +86,10 @@ class FileEraser:
         self._project = project
         self._subject = subject
         self._seen: dict[tuple[str, str], Touched | None] = {}
-        self.candidates: set[str] = set(subject.key.values()) | set(subject.also)
+        self._columns: set[str] = set()
+        self._fits = False
+        self._given = {value for value in subject.key.values() if _names_somebody(value)} | set(subject.also)
+        self.candidates: set[str] = set(self._given)
 
     def touched(self, root: str) -> list[Touched]:
         """Return the files of a manifest that hold something of the subject."""
@@ -99,6 +105,16 @@ class FileEraser:
             if self._by_path(row):
                 del self._seen[key]
         return found
+
+    def require_columns(self) -> None:
+        """Raise InvalidInputError where no table looked at has the columns that the subject is told by."""
+        if self._columns and not self._fits:
+            asked = ", ".join(f"'{column}'" for column in self._subject.key) or "those of the condition"
+            raise InvalidInputError(
+                f"no table of {', '.join(self._subject.datasets)} has the columns asked for ({asked}). They have: "
+                f"{', '.join(sorted(self._columns)[:50])}.",
+                columns=sorted(self._columns)[:1000],
+            )
 
     def _by_path(self, row: Row) -> bool:
         return bool(self._subject.path) and fnmatch.fnmatchcase(row.path.decode(), self._subject.path)
@@ -117,10 +133,10 @@ class FileEraser:
 
         source = self._project.objects.cached_path(row.digest)
         with duckdb.connect() as connection, tempfile.TemporaryDirectory(prefix="headwater-erase-") as work:
-            options = ", all_varchar=true" if reader == "read_csv" else ""
             try:
-                connection.execute(f"CREATE VIEW t AS SELECT * FROM {reader}('{_escaped(str(source))}'{options})")
+                _view(connection, source, reader)
                 theirs = self._condition(connection)
+                self._fits = self._fits or bool(theirs)
                 count = theirs and connection.execute(f"SELECT count(*) FROM t WHERE {theirs}").fetchall()[0][0]
             except duckdb.Error as error:
                 if self._subject.where and "Binder Error" in str(error):
@@ -133,14 +149,18 @@ class FileEraser:
                 return None
             self.candidates |= _values(connection, theirs)
             target = Path(work) / "left"
-            connection.execute(f"COPY (SELECT * FROM t WHERE NOT coalesce({theirs}, false)) TO "
-                               f"'{target}' ({_format(row)})")  # fmt: skip
+            if reader == "read_parquet" or not _cut_out(connection, source, reader, theirs, target):
+                connection.execute(f"COPY (SELECT * FROM t WHERE NOT coalesce({theirs}, false)) TO "
+                                   f"'{target}' ({_format(row)})")  # fmt: skip
             digest, size = self._project.objects.put_file(target)
             left = None if row.rows is None else row.rows - count
         return Touched(old=row, new=Row(row.path, digest, size, row.media, left), rows=count)
 
     def _condition(self, connection: duckdb.DuckDBPyConnection) -> str:
         columns = {name for name, *_ in connection.execute("DESCRIBE t").fetchall()}
+        self._columns |= columns
+        if self._subject.where:
+            connection.execute(f"SELECT 1 FROM t WHERE ({self._subject.where}) LIMIT 0")  # whether it has the columns
         tests = [f"({self._subject.where})"] if self._subject.where else []
         for column, value in self._subject.key.items():
             if column not in columns:
@@ -153,7 +173,7 @@ class FileEraser:
 
         A value that some other row holds too (a city, a date) names nobody and is left out; what was given is not.
         """
-        given = set(self._subject.key.values()) | set(self._subject.also)
+        given = self._given
         guessed = {each for each in self.candidates - given if len(each) >= _SHORTEST}
         for touched in {t.old.digest: t for root in roots for t in self.touched(root)}.values():
             if touched.new is not None and guessed:
@@ -185,10 +205,14 @@ class FileEraser:
         if reader is None:
             return set()
         source = self._project.objects.cached_path(row.digest)
-        options = ", all_varchar=true" if reader == "read_csv" else ""
         with duckdb.connect() as connection:
-            connection.execute(f"CREATE VIEW t AS SELECT * FROM {reader}('{_escaped(str(source))}'{options})")
+            _view(connection, source, reader)
             return _values(connection, "true") & texts
+
+
+def _names_somebody(text: str) -> bool:
+    """Tell whether a key's value is long enough to name one subject wherever it stands."""
+    return len(text) >= (_SHORTEST_NUMBER if text.isdigit() else _SHORTEST_KEY)
 
 
 def _values(connection: duckdb.DuckDBPyConnection, condition: str) -> set[str]:
@@ -196,13 +220,65 @@ def _values(connection: duckdb.DuckDBPyConnection, condition: str) -> set[str]:
     found: set[str] = set()
     for name, kind, *_ in connection.execute("DESCRIBE t").fetchall():
         if kind == "VARCHAR" or kind in ("BIGINT", "INTEGER", "UBIGINT", "HUGEINT"):
-            shortest = _SHORTEST if kind == "VARCHAR" else 7
+            shortest = _SHORTEST if kind == "VARCHAR" else _SHORTEST_NUMBER
             text = f'"{name}"::VARCHAR'
             rows = connection.execute(
                 f"SELECT DISTINCT {text} FROM t WHERE ({condition}) AND length({text}) >= {shortest}"
             ).fetchall()
             found |= {row[0] for row in rows}
     return found
+
+
+_OPTIONS = {"read_csv": ", all_varchar=true", "read_json": ", sample_size=-1"}
+
+
+def _view(connection: duckdb.DuckDBPyConnection, source: Path, reader: str, name: str = "t") -> None:
+    asked = f"SELECT * FROM {reader}('{_escaped(str(source))}'{_OPTIONS.get(reader, '')})"
+    connection.execute(f"CREATE VIEW {name} AS {asked}")
+
+
+def _cut_out(connection: duckdb.DuckDBPyConnection, source: Path, reader: str, theirs: str, target: Path) -> bool:
+    """Write a text table without the subject's rows, every other byte as it was; tell whether that is proved.
+
+    Written out anew by DuckDB, a table would change its separator, its quotes, its times and its missing keys.
+    """
+    import duckdb
+
+    total = connection.execute("SELECT count(*) FROM t").fetchall()[0][0]
+    numbered = "SELECT row_number() OVER () - 1 AS place__, * FROM t"
+    found = connection.execute(f"SELECT place__ FROM ({numbered}) WHERE {theirs}").fetchall()
+    places = {place for (place,) in found}
+    first = sum(1 for _ in _records(source, reader)) - total  # the lines before the rows: a header, or none
+    with target.open("wb") as file:
+        for number, record in enumerate(_records(source, reader)):
+            if number - first not in places:
+                file.write(record)
+    try:  # as many rows as there should be, and none of theirs: then exactly theirs went
+        _view(connection, target, reader, "cut")
+        count, held = connection.execute(
+            f"SELECT count(*), count(*) FILTER (WHERE {theirs}) FROM cut"
+        ).fetchall()[0]  # fmt: skip
+        names = [
+            [name for name, *_ in connection.execute(f"DESCRIBE {view}").fetchall()] for view in ("t", "cut")
+        ]  # fmt: skip
+    except duckdb.Error:  # other columns are found in what is left
+        return False
+    return bool(count == total - len(places) and not held and set(names[1]) <= set(names[0]))
+
+
+def _records(source: Path, reader: str) -> Iterator[bytes]:
+    """Yield the lines of a text table; in a CSV file those within one pair of quotes together."""
+    waiting: list[bytes] = []
+    open_quote = False
+    with source.open("rb") as file:
+        for line in file:
+            waiting.append(line)
+            open_quote ^= reader == "read_csv" and line.count(b'"') % 2 == 1
+            if not open_quote:
+                yield b"".join(waiting)
+                waiting.clear()
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _format(row: Row) -> str:

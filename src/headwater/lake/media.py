@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from .values import Entry
 
 PARQUET = "application/vnd.apache.parquet"
@@ -59,8 +61,14 @@ _READERS = {
 
 def media_of(path: str) -> str:
     """Return the media type that the end of a name means, "" where it means none that we know."""
-    name = path.rsplit("/", 1)[-1].lower()
-    parts = name.split(".")
+    name = path[path.rfind("/") + 1 :]
+    dot = name.find(".")
+    return _media_of_end(name[dot:]) if dot >= 0 else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _media_of_end(end: str) -> str:
+    parts = end.lower().split(".")
     for count in (2, 1):
         if len(parts) > count and (found := _MEDIA.get(".".join(parts[-count:]))):
             return found

@@ -45,15 +45,16 @@ def merge(project: Project, dataset: str, source: str, target: str = MAIN, *, me
     if conflicts:
         raise ConflictError(
             f"{theirs.ref} and {ours.ref} both changed {first_few(conflicts, len(conflicts))} since "
-            f"{base.ref if base else 'they began'}, differently. Commit the wanted state of these files to one side, "
-            "then merge again.",
+            f"{base.ref if base else 'they began'}, differently. Put the same state of these files on both, then "
+            f"merge again; to add a folder, check out {ours.ref} into it first and change them there.",
             paths=conflicts[:1000],
             count=len(conflicts),
         )
     with project.objects.batch() as batch:
         root = apply_changes(project.objects, batch.put, ours.root, changes)
     text = message or f"merge {theirs.ref} into {ours.ref}"
-    return record_version(project, dataset, root, parents=(ours.id, theirs.id), message=text)
+    built_from = {each.id: each.root for each in (ours, theirs, base) if each is not None}
+    return record_version(project, dataset, root, parents=(ours.id, theirs.id), message=text, built_from=built_from)
 
 
 def _same(version: Version) -> Version:
@@ -126,6 +127,7 @@ def revert(project: Project, dataset: str, to: str, *, branch: str = MAIN, messa
         dataset,
         _root_of(wanted),
         parents=(head.id,),
+        built_from={wanted.id: wanted.root},
         message=message or f"revert to v{wanted.number}",
     )
 

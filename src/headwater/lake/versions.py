@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..canonical import encode
 from ..durable import crash_point
-from ..errors import InvalidInputError, NotFoundError
+from ..errors import ConflictError, InvalidInputError, NotFoundError
 from ..ids import new_id
+from ..ledger.packs import count_drops
 from ..operation import operation
 from ..project import Project
 from .catalogue import with_columns
@@ -82,8 +83,38 @@ def commit_with(
     allow_empty: bool = False,
     also: Callable[[WriteTx, Version], None] | None = None,
 ) -> Version:
-    """Do what ``commit`` says; ``also`` records more in the transaction that records the version, if one is made."""
+    """Do what ``commit`` says; ``also`` records more in the transaction that records the version, if one is made.
+
+    Where an erasure changed the base meanwhile, or packs were given up, the version is built again.
+    """
     check_dataset_name(dataset)
+
+    def described(root: Reference, parents: tuple[str, ...]) -> Version:
+        return _described(project, dataset, root, parents, message, source, produced_by, inputs)
+
+    while True:
+        try:
+            return _commit_once(project, dataset, put, remove, base, allow_empty, described, also)
+        except _Stale:
+            continue
+
+
+class _Stale(ConflictError):
+    """What a version was built from is not as it was: bytes that it names may be gone."""
+
+
+def _commit_once(
+    project: Project,
+    dataset: str,
+    put: Sequence[Entry],
+    remove: Sequence[str],
+    base: str | None,
+    allow_empty: bool,
+    described: Callable[[Reference, tuple[str, ...]], Version],
+    also: Callable[[WriteTx, Version], None] | None,
+) -> Version:
+    with project.ledger.read() as tx:
+        drops = count_drops(tx)
     before = _base_version(project, dataset, base)
     changes = _changes(project.objects, put, remove)
     if before is None and not changes and not allow_empty:
@@ -95,10 +126,10 @@ def commit_with(
         root = apply_changes(project.objects, batch.put, before.root if before else None, changes)
         if before is not None and root.digest == before.root and not allow_empty:
             return msgspec.structs.replace(before, changed=False)
-        parents = (before.id,) if before else ()
-        version = _described(project, dataset, root, parents, message, source, produced_by, inputs)
+        version = described(root, (before.id,) if before else ())
         version = msgspec.structs.replace(version, record=batch.put(record_bytes(version)))
-    return _recorded(project, version, with_columns(put, remove, before, also))
+    columns = with_columns(put, remove, before, also)
+    return _recorded(project, version, columns, {before.id: before.root} if before else {}, drops)
 
 
 def record_version(
@@ -111,15 +142,20 @@ def record_version(
     source: str = "",
     produced_by: str | None = None,
     inputs: Sequence[str] = (),
+    built_from: Mapping[str, str] | None = None,
     also: Callable[[WriteTx, Version], None] | None = None,
 ) -> Version:
     """Record a version whose manifest is durable already: its record as an object, then the fact and its edges.
 
-    ``also`` records more in the same transaction: all of it is recorded, or nothing.
+    ``also`` records more in the same transaction: all of it is recorded, or nothing. ``built_from`` are the ids of
+    versions with the roots that the manifest was made from.
+
+    Raises:
+        ConflictError: an erasure gave one of them another root since.
     """
     version = _described(project, dataset, root, parents, message, source, produced_by, inputs)
     version = msgspec.structs.replace(version, record=project.objects.put(record_bytes(version)))
-    return _recorded(project, version, also)
+    return _recorded(project, version, also, built_from or {})
 
 
 def _described(
@@ -152,10 +188,19 @@ def _described(
     )
 
 
-def _recorded(project: Project, version: Version, also: Callable[[WriteTx, Version], None] | None) -> Version:
+def _recorded(
+    project: Project,
+    version: Version,
+    also: Callable[[WriteTx, Version], None] | None,
+    built_from: Mapping[str, str],
+    drops: int | None = None,
+) -> Version:
     """Record a version whose manifest and record are durable; return it with its number."""
     crash_point("lake.commit.durable")
     with project.ledger.write() as tx:
+        _require_as_built(tx, built_from)
+        if drops is not None and count_drops(tx) != drops:
+            raise _Stale("packs were collected while this version was being made. Nothing was recorded; run it again.")
         for used in version.inputs:
             get_version(tx, used)
         require_kept(tx, version.parents, version.root)
@@ -167,6 +212,17 @@ def _recorded(project: Project, version: Version, also: Callable[[WriteTx, Versi
         tx.announce("version", f"version:{version.id}")
     crash_point("lake.commit.recorded")
     return version
+
+
+def _require_as_built(tx: WriteTx, built_from: Mapping[str, str]) -> None:
+    for identifier, root in built_from.items():
+        found = get_version(tx, identifier)
+        if found.root != root:
+            raise _Stale(
+                f"{found.ref} was changed by an erasure while this was being made from it. Nothing was recorded; run "
+                "it again.",
+                ref=found.ref,
+            )
 
 
 def restore_version(tx: WriteTx, version: Version) -> None:

@@ -13,6 +13,7 @@ from ..working.records import Record, find_record, index_path, write_record
 from ..working.statindex import NO_STAT, Stat, StatIndex
 from .gathering import LocalFile, refuse_odd
 from .origins import descends_from
+from .refs import resolve
 from .values import Entry, Version
 from .working import digests_in, state_folder
 
@@ -23,11 +24,21 @@ Make = Callable[[Sequence[Entry], Sequence[str]], Version]
 
 
 def version_held(project: Project, folder: str, dataset: str, prefix: str, head: str | None) -> str | None:
-    """Return the id of the version that a working folder held last, if the branch whose ``head`` is given has it."""
+    """Return the id of the newest version that a working folder held and that the branch of this ``head`` has too.
+
+    One that was added and not published (a conflict, quarantine) is passed over: what others published since is then
+    still not undone.
+    """
     record = find_record(state_folder(project), os.path.realpath(folder))
     if record is None or record.dataset != dataset or record.prefix != prefix or head is None:
         return None
-    return record.version if descends_from(project, head, record.version) else None
+    held = record.version
+    while not descends_from(project, head, held):
+        parents = resolve(project, held).parents
+        if not parents:
+            return None
+        held = parents[0]
+    return held
 
 
 def add_folder(

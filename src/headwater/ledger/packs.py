@@ -44,6 +44,11 @@ def use_packs(ledger: Ledger, packs: list[str]) -> set[str]:
     return (listed - set(old)) | there
 
 
+def count_drops(tx: Tx) -> int:
+    """Return how often packs were given up."""
+    return int(tx.value("SELECT COALESCE(MAX(value), 0) FROM counters WHERE name = ?", (DROPS,)))
+
+
 def dropped_packs(tx: Tx, packs: list[str]) -> set[str]:
     """Return those of the packs that were given up."""
     return {row.pack for row in tx.all_in("SELECT pack FROM dropped_packs WHERE pack IN (??)", packs)}

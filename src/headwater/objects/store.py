@@ -22,7 +22,7 @@ from .index import Index
 from .packs import Footer
 from .reading import ObjectFile, Reader
 from .taking import footer_of, take_in
-from .values import WHOLE_BYTES, Location, PackRecord
+from .values import CHUNKED, WHOLE_BYTES, Location, PackRecord
 from .writer import PackWriter
 
 PacksSince = Callable[[int], Iterable[PackRecord]]
@@ -136,10 +136,13 @@ class ObjectStore:
         """
         keys = {parse_digest(digest): digest for digest in digests}
         look = self.relied if rely else self.held
-        held = look(list(keys))
+        held = self._just_put().intersection(keys)
+        held |= look([key for key in keys if key not in held])
         if len(held) < len(keys):
             self.refresh()
             held |= look([key for key in keys if key not in held])
+        if rely:
+            held -= self._lacking_chunks(held)
         return [digest for key, digest in keys.items() if key not in held]
 
     def cached_path(self, digest: str) -> Path:
@@ -244,6 +247,11 @@ class ObjectStore:
         damaged = self._index.damaged()  # as if not held: put again, they are whole again
         return {key for key, location in found.items() if location.pack not in absent and key not in damaged}
 
+    def _just_put(self) -> set[bytes]:
+        """Return what this process put into packs that no fact names yet: those are not freed while they are young."""
+        made = [footer for pack, (_, footer) in list(self._made.items()) if self.backend.size(pack) is not None]
+        return {each for footer in made for each in footer.digests()} - self._index.damaged().keys()
+
     def relied(self, digests: Sequence[bytes]) -> set[bytes]:
         """Return those of the digests that are held and stay: the ledger notes that somebody relies on their packs."""
         found = self._index.find(digests)
@@ -260,6 +268,23 @@ class ObjectStore:
         for pack in packs - staying:
             self.forget_pack(pack)
         return self._in_place({digest: location for digest, location in found.items() if location.pack in staying})
+
+    def _lacking_chunks(self, held: set[bytes]) -> set[bytes]:
+        """Rely on the chunks of large objects as well, which may lie in other packs; return those that lack some.
+
+        What this process put, and no fact names yet, was looked at chunk by chunk when it was put.
+        """
+        lacking = set()
+        for digest, location in self._index.find(list(held)).items():
+            if location.kind == CHUNKED and location.pack not in self._made:
+                try:
+                    chunks = {chunk.digest for chunk in self._reader.chunks(digest, location)}
+                except CorruptError:
+                    lacking.add(digest)  # put again, it is whole again
+                    continue
+                if len(self.relied(list(chunks))) < len(chunks):
+                    lacking.add(digest)
+        return lacking
 
     def was_dropped(self, pack: str) -> bool:
         """Tell whether a pack of this id was given up once, or is damaged: the id is not to be used again."""

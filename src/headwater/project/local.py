@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from headwater.durable import make_directory, write_new
-from headwater.errors import ConflictError, GoneError, HeadwaterError, NotFoundError
+from headwater.errors import ConflictError, GoneError, HeadwaterError, InvalidInputError, NotFoundError
 from headwater.ids import new_id
 
 from .audit import record_audit
 from .base import Actor, Clock, Project, utc_now_us
 from .permissions import require
-from .settings import FILE, STATE, Settings
+from .settings import FILE, STATE, Settings, resolve
 
 if TYPE_CHECKING:
     from headwater.events import EventLog
@@ -229,7 +229,18 @@ class LocalProject(Project):
 
 def ledger_url(root: Path, settings: Settings) -> str | Path:
     """Return where the ledger is: the setting ``stores.ledger``, else a file in the project's folder."""
-    return settings.text("stores", "ledger") or root / STATE / "ledger.sqlite"
+    text = settings.text("stores", "ledger")
+    return _address(text) if text else root / STATE / "ledger.sqlite"
+
+
+def _address(text: str) -> str:
+    """Return the address of a ledger, or raise InvalidInputError: a file of its own would depend on the folder."""
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise InvalidInputError(
+            f"the ledger '{text}' is no address of a database: write postgresql://USER@HOST/DATABASE, or env:NAME for "
+            "one in the environment; without it the ledger is a file in the project's folder."
+        )
+    return text
 
 
 def claimed_actor(name: str | None = None) -> Actor:
@@ -260,16 +271,22 @@ def create_project(
 
     Raises:
         ConflictError: the folder holds a project already.
+        InvalidInputError: the ledger's address is none, or a variable of the environment is not set; nothing was made.
     """
     from headwater.ledger import create_ledger
 
+    if ledger_url:
+        _address(resolve(ledger_url))
+    if objects_url:
+        resolve(objects_url)
     root = Path(folder).absolute()
     make_directory(root / STATE, "project.create")
     path = root / FILE
     if not path.exists():
         write_new(path, _first_settings(name or root.name, ledger_url, objects_url).encode(), "project.settings")
     settings = Settings.read(path)
-    url = settings.text("stores", "ledger") or root / STATE / "ledger.sqlite"
+    text = settings.text("stores", "ledger")
+    url = _address(text) if text else root / STATE / "ledger.sqlite"
     if isinstance(url, Path) and url.exists():
         raise ConflictError(f"'{root}' holds a project already. Run 'hw status' there to see it.", path=str(root))
     _ignore_state(root)

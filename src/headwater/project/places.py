@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headwater.errors import InvalidInputError
+from headwater.errors import InvalidInputError, NotFoundError
 
 from .base import Project
 from .opening import open_project
@@ -23,6 +23,13 @@ def open_place(project: Project | None, place: str) -> Project:
     """
     actor = project.actor.name if project is not None else None
     known = project.settings.table("places") if project is not None else {}
+    if place not in known and "/" not in place and not Path(place).exists():
+        names = f"has {', '.join(known)}" if known else "names none"
+        raise NotFoundError(
+            f"there is no place '{place}': [places] of {FILE} {names}, and there is no such folder. Give a folder or "
+            "a URL, or add the name to [places].",
+            place=place,
+        )
     if place not in known:
         return open_project(place, actor=actor)
     value = known[place]

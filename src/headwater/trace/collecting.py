@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headwater.durable import crash_point
-from headwater.errors import ConflictError, InvalidInputError
+from headwater.errors import ConflictError, CorruptError, InvalidInputError
 from headwater.events import holding as _events  # noqa: F401  # registers what the events hold
 from headwater.flow import holding as _flow  # noqa: F401  # registers what flows hold
 from headwater.flow.memory import mark_broken
@@ -128,9 +128,9 @@ class _Sweep:
     """What is alive, what is dead and what becomes of each pack, by the facts of one moment."""
 
     def __init__(self, project: Project, tx: Tx, grace: int) -> None:
-        self.stamp = _stamp(tx)
+        self.stamp = stamp_of(tx)
         self.project, self.store = project, project.objects
-        self.plan = plan_of(project, tx)
+        self.plan = plan_of(project, tx, grace)
         self.cutoff = self.plan.now - grace
         self.mark = mark_everything(self.store, self.plan, tx)
         rows = listed_packs(tx)
@@ -138,6 +138,7 @@ class _Sweep:
         self.plans = list(
             packs.plan_packs(self.store, [record for record, _ in rows], lambda digest: digest in self.mark.alive)
         )
+        _require_read(rows, self.plans)
         self.strays = _old_strays(tx, self.store, {record.id for record, _ in rows}, self.cutoff)
 
     @property
@@ -202,6 +203,18 @@ class _Sweep:
         return tuple(sorted(found, key=lambda each: -each.bytes))
 
 
+def _require_read(rows: list[tuple[PackRecord, int]], plans: list[PackPlan]) -> None:
+    """Raise CorruptError where a listed pack cannot be read: it may list chunks that then look as if nothing did."""
+    read = {each.record.id for each in plans}
+    lost = [record.id for record, _ in rows if record.id not in read]
+    if lost:
+        raise CorruptError(
+            f"{len(lost)} pack(s) that the project needs are missing or damaged, {lost[0]} first, so what they need is "
+            "not known. Nothing was freed. 'hw verify' names them all; bring them back from a backup first.",
+            packs=lost[:100],
+        )
+
+
 def mark_everything(store: ObjectStore, plan: Plan, tx: Tx) -> Mark:
     """Return what every room, and every column that no room speaks for, needs of the store, chunks included.
 
@@ -217,7 +230,8 @@ def mark_everything(store: ObjectStore, plan: Plan, tx: Tx) -> Mark:
     return mark
 
 
-def plan_of(project: Project, tx: Tx) -> Plan:
+def plan_of(project: Project, tx: Tx, grace: int = 0) -> Plan:
+    """Return what a collection goes by; a retention that is shorter than the grace lasts as long as the grace."""
     now = tx.database_now()
     table = project.settings.table("retention")
     days = {key: table.get(key, 90) for key in ("runs_days", "versions_days")}
@@ -228,13 +242,13 @@ def plan_of(project: Project, tx: Tx) -> Plan:
     return Plan(
         project=project,
         now=now,
-        runs_before=now - int(days["runs_days"] * DAY_US),
-        versions_before=now - int(days["versions_days"] * DAY_US),
+        runs_before=now - max(int(days["runs_days"] * DAY_US), grace),
+        versions_before=now - max(int(days["versions_days"] * DAY_US), grace),
         running_since=since,
     )
 
 
-def _stamp(tx: Tx) -> tuple[int, ...]:
+def stamp_of(tx: Tx) -> tuple[int, ...]:
     """Return numbers that change whenever a fact is recorded that may name something."""
     moves = tx.value("SELECT COALESCE(SUM(moves), 0) FROM pointers")
     counts = [int(tx.value("SELECT COALESCE(MAX(value), 0) FROM counters WHERE name = 'announcements'")), int(moves)]
@@ -304,7 +318,7 @@ def _record(project: Project, lease: Lease, found: _Sweep, *, last: bool, grace:
     """Give the packs up in one transaction; None when something was named since the sweep looked."""
     with project.ledger.write() as tx:
         tx.fence(LEASE, lease.token)
-        if _stamp(tx) != found.stamp:
+        if stamp_of(tx) != found.stamp:
             if not last:
                 return None
             again = _Sweep(project, tx, grace)
@@ -312,8 +326,11 @@ def _record(project: Project, lease: Lease, found: _Sweep, *, last: bool, grace:
             again.plans = [each for each in again.plans if each.do != "rewrite" or each.record.id in written]
             _require_written(again, found)
             found = again
-        young = {record.id for record, used in listed_packs(tx) if used > found.cutoff}
-        found.young |= young
+        rows = listed_packs(tx)
+        found.young |= {record.id for record, used in rows if used > found.cutoff}
+        # A commit may have listed a pack since that no fact named when the sweep looked.
+        listed = {record.id for record, _ in rows}
+        found.strays = [each for each in found.strays if each[0] not in listed]
         drop_packs(tx, [(each.record.id, each.record.size) for each in found.dropped] + found.strays)
         _record_gone(tx, found)
     return found
@@ -336,7 +353,8 @@ def drop_packs(tx: WriteTx, dropped: list[tuple[str, int]]) -> None:
         tx.execute("DELETE FROM pack_uses WHERE pack = ?", (pack,))
         tx.execute("DELETE FROM stray_packs WHERE pack = ?", (pack,))
         tx.execute(
-            "INSERT INTO dropped_packs (pack, size, dropped_at, deleted) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO dropped_packs (pack, size, dropped_at, deleted) VALUES (?, ?, ?, 0) "
+            "ON CONFLICT (pack) DO UPDATE SET dropped_at = excluded.dropped_at, deleted = 0",  # somebody put it again
             (pack, size, now),
         )
     if dropped:

@@ -50,6 +50,7 @@ from .collecting import (
     mark_everything,
     plan_of,
     reindex,
+    stamp_of,
 )
 from .finding import cached_with, facts_with, objects_with, places
 from .heads import write_checkpoint
@@ -84,7 +85,8 @@ def erase(project: Project, subject: Subject, *, why: str = "", carry_out: bool 
     cut off is completed by asking for the same again.
 
     Raises:
-        InvalidInputError: the subject names nothing, nothing of it is there, or the reason is missing.
+        InvalidInputError: the subject names nothing, no table has its columns, nothing of it is there, or the reason
+            is missing.
         NotFoundError: there is no such dataset.
         ConflictError: a collection or another erasure is under way.
     """
@@ -95,6 +97,7 @@ def erase(project: Project, subject: Subject, *, why: str = "", carry_out: bool 
         roots = [each.root for each in living_versions(tx, subject.datasets)]
         waiting = _waiting(tx, subject)
     touched = [each for root in roots for each in files.touched(root)]
+    files.require_columns()
     texts = waiting[1] if waiting else files.needles(roots)
     if completed and not touched and waiting is None:
         return _report(completed[-1], project, subject, [], [], texts)
@@ -296,8 +299,27 @@ def _without(value: Any, needles: Needles) -> Any:
 
 def _drop_objects(project: Project, needles: Needles, old: set[str]) -> list[Effect]:
     """Give up the objects that hold something of the subject and that nothing needs; name those that are needed."""
+    while (found := _dropped(project, needles, old)) is None:
+        pass  # something doomed was named meanwhile: look again
+    doomed, holding, mark = found
+    needed = sorted(digest for digest in holding if bytes.fromhex(digest) in mark.alive)
+    for each in doomed:
+        project.objects.drop_cached(each.hex())
+    why = "it is needed elsewhere ({}): name its dataset too, or delete what needs it"
+    return [
+        Effect(
+            store="objects", what=f"object:{digest}", how="left",
+            why=why.format(mark.reasons[mark.alive[bytes.fromhex(digest)]]),
+        )
+        for digest in needed
+    ]  # fmt: skip
+
+
+def _dropped(project: Project, needles: Needles, old: set[str]) -> tuple[set[bytes], set[str], Mark] | None:
+    """Give up the doomed objects; return them, what holds something, and the mark. None: one was named meanwhile."""
     store = project.objects
     with project.ledger.read() as tx:
+        stamp = stamp_of(tx)
         mark = mark_everything(store, plan_of(project, tx), tx)
         records = [record for record, _ in listed_packs(tx)]
     holding = {found for found, _ in objects_with(store, needles)}
@@ -312,21 +334,17 @@ def _drop_objects(project: Project, needles: Needles, old: set[str]) -> list[Eff
     store.made(made)
     strays = _strays_with(project, needles, {record.id for record in records} | {each.id for each in made})
     with project.ledger.write() as tx:
-        drop_packs(tx, [(each.record.id, each.record.size) for each in plans] + strays)
+        if stamp_of(tx) != stamp and doomed & set(mark_everything(store, plan_of(project, tx), tx).alive):
+            return None
+        listed = {record.id for record, _ in listed_packs(tx)}
+        drop_packs(
+            tx,
+            [(each.record.id, each.record.size) for each in plans] + [each for each in strays if each[0] not in listed],
+        )
     crash_point("erase.dropped")
     finish_deleting(project)
     reindex(store, {each.id for each in made})
-    for found in doomed:
-        store.drop_cached(found.hex())
-    needed = sorted(digest for digest in holding if bytes.fromhex(digest) in mark.alive)
-    why = "it is needed elsewhere ({}): name its dataset too, or delete what needs it"
-    return [
-        Effect(
-            store="objects", what=f"object:{digest}", how="left",
-            why=why.format(mark.reasons[mark.alive[bytes.fromhex(digest)]]),
-        )
-        for digest in needed
-    ]  # fmt: skip
+    return doomed, holding, mark
 
 
 def _their_chunks(project: Project, doomed: set[bytes], mark: Mark) -> set[bytes]:
