@@ -91,7 +91,7 @@ def _ours(folder: Path, source: Path, changed: Path, count: int) -> dict[str, Sa
     few = len(list(changed.rglob("*.bin")))
     samples: dict[str, Sample] = {}
     done = _timed(samples, COMMIT, [HW, "data", "add", "small", data], project)
-    _expect(done, f"{count} files", "hw data add")
+    _expect(done, f"{count:,} files", "hw data add")
     done = _timed(samples, CLEAN, [HW, "data", "status", data], project)
     _expect(done, "nothing changed", "hw data status")
     run(["cp", "-r", f"{changed}/.", data], folder)

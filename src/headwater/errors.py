@@ -31,6 +31,13 @@ class InvalidInputError(HeadwaterError):
     http_status = 400
 
 
+class TooLargeError(InvalidInputError):
+    """What was sent is larger than may be sent at once; the message gives the limit."""
+
+    kind = "too_large"
+    http_status = 413
+
+
 class NotFoundError(HeadwaterError):
     """There is no such thing: the message says how to list those there are."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from ..canonical import digest
 from ..durable import crash_point
-from ..errors import HeadwaterError, InvalidInputError, UnauthenticatedError
+from ..errors import HeadwaterError, InvalidInputError, TooLargeError, UnauthenticatedError
 from ..operation import operation
 from ..project import Actor, Project
 from .declared import Bound, bind, find_declared
@@ -33,13 +33,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     delivery: str
     new: bool
-
-
-class TooLargeError(InvalidInputError):
-    """The body is larger than the source takes."""
-
-    kind = "too_large"
-    http_status = 413
 
 
 @operation("ingest.deliver", needs="data:write", audited=False)
