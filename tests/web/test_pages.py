@@ -220,7 +220,9 @@ def test_signing_in_leads_to_a_page_of_this_server_only(
     browser_page.goto(f"{site.url}/sign-in?{urlencode({'next': target})}")
     browser_page.get_by_label("Name").fill("maria")
     browser_page.get_by_role("button", name="Use this name").click()
-    browser_page.wait_for_url(f"{site.url}/")
+    browser_page.get_by_role("heading", level=1).wait_for()
+
+    assert browser_page.url == f"{site.url}/"
 
 
 @pytest.mark.parametrize("token", [{}, {"csrf": "made up"}])
