@@ -1,6 +1,6 @@
-"""Pulls in forks of itself, each of which may be killed: at its n-th crash point, or after a time.
+"""Pulls in forks of itself, each of which may be killed: at its n-th crash point, at a named one, or after a time.
 
-Reads lines ``{"at": 3}`` or ``{"delay_s": 0.1}`` and answers each with the fork's exit code and the points it passed.
+Reads lines ``{"at": 3}``, ``{"at": "ingest.pull.taken_in"}`` or ``{"delay_s": 0.1}`` and answers each with the fork's exit code and the points it passed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from headwater.ingest.source import Pulled
 from headwater.project import open_project
 
 
-def pull_once(folder: Path, at: int, points: Path) -> None:
-    """Pull, and die at the n-th crash point (0: at none)."""
+def pull_once(folder: Path, at: int | str, points: Path) -> None:
+    """Pull, and die at the n-th crash point (0: at none) or at the first of that name."""
     passed: list[str] = []
 
     def reached(name: str) -> None:
         passed.append(name)
-        if len(passed) == at:
+        if at in (len(passed), name):
             os.kill(os.getpid(), signal.SIGKILL)
 
     with open_project(folder) as project:

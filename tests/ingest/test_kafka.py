@@ -398,10 +398,10 @@ def test_a_puller_killed_at_any_moment_has_each_record_once(folder: Path, topic:
 def test_offsets_kept_before_the_version_lose_records(folder: Path, topic: Topic) -> None:
     # The planted failure: the same kill, with the offsets written down before the version is.
     with puller(folder, "offsets-first") as process:
-        names = passed_points(process, topic)
+        passed_points(process, topic)
         topic.send({"n": 0})
         topic.flush()
-        assert process.pull(at=names.index("ingest.pull.taken_in") + 1)["code"] == -9
+        assert process.pull(at="ingest.pull.taken_in")["code"] == -9
         topic.send({"n": 1})
         topic.flush()
         assert process.pull()["code"] == 0

@@ -13,16 +13,16 @@ import ssl
 import time
 import urllib.parse
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
 from ..errors import CorruptError, DeniedError, HeadwaterError, InvalidInputError, NotFoundError, UnavailableError
 from .addresses import connected
-from .secrets import PREFIX, bare_url
+from .secrets import PREFIX, bare_url, resolve_within
 
 _BLOCK = 1 << 16
 _LONGEST_WAIT_S = 60.0
@@ -411,4 +411,50 @@ def _given_up(url: str, attempts: int, error: Exception) -> HeadwaterError:
         "it answers.",
         url=bare_url(url),
         attempts=attempts,
+    )
+
+
+class FetchSettings(Protocol):
+    """What a source's settings say of fetching."""
+
+    @property
+    def allow_private(self) -> bool | list[str]: ...
+
+    @property
+    def largest_mib(self) -> int: ...
+
+    @property
+    def timeout_s(self) -> float: ...
+
+    @property
+    def limit_s(self) -> float: ...
+
+    @property
+    def retries(self) -> int: ...
+
+    @property
+    def backoff_s(self) -> float: ...
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+
+def fetcher_of(given: FetchSettings, urls: Sequence[str], allow: Callable[[str], None] | None = None) -> Fetcher:
+    """Return the fetcher that settings ask for; credentials and private addresses are for the hosts of ``urls``."""
+    private: frozenset[str] = frozenset()
+    if given.allow_private:
+        named = given.allow_private if isinstance(given.allow_private, list) else []
+        private = frozenset(named) or frozenset(split_url(url).hostname or "" for url in urls)
+    return Fetcher(
+        limits=Limits(
+            largest_bytes=given.largest_mib << 20,
+            timeout_s=given.timeout_s,
+            limit_s=given.limit_s,
+            retries=given.retries,
+            backoff_s=given.backoff_s,
+        ),
+        private=private,
+        headers={name: resolve_within(value) for name, value in given.headers.items()},
+        origins=frozenset(origin_of(url) for url in urls),
+        allow=allow,
     )

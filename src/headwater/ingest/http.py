@@ -14,7 +14,7 @@ import msgspec
 from ..errors import CorruptError, InvalidInputError
 from ..lake import Entry
 from ..lake.media import media_of
-from .fetching import Fetcher, Limits, origin_of, require_no_secrets, split_url
+from .fetching import fetcher_of, require_no_secrets, split_url
 from .secrets import PREFIX, bare_url, resolve_within
 from .source import Pulled, Source, read_settings
 from .values import Planned
@@ -106,7 +106,7 @@ class HttpSource(Source):
         found = []
         for url in self._paths().values():
             resolved = resolve_within(url)
-            answered = self._fetcher(resolved).head(resolved)
+            answered = fetcher_of(self._settings, [resolved]).head(resolved)
             size = f", {answered.size:,} bytes" if answered.size else ""
             found.append(f"{answered.url} answers ({answered.media or 'no media type'}{size})")
         return "; ".join(found)
@@ -117,7 +117,7 @@ class HttpSource(Source):
         known = _validators(before, into.current[path]) if path in into.current else {}
         if known and before and before.get("url") != bare_url(url):
             known = {}  # the same name for another address: what that one said of its file means nothing here
-        found = self._fetcher(resolved).fetch(resolved, file, known=known)
+        found = fetcher_of(self._settings, [resolved]).fetch(resolved, file, known=known)
         if found.status == 304:
             into.keep(path)
             return {**(before or {})}
@@ -135,25 +135,6 @@ class HttpSource(Source):
         entry = into.put_file(path, file, media=media, proof=proof)
         file.unlink()
         return {"url": bare_url(url), "digest": entry.digest, **found.validators()}
-
-    def _fetcher(self, url: str) -> Fetcher:
-        given = self._settings
-        private: frozenset[str] | bool = False
-        if given.allow_private:
-            named = given.allow_private if isinstance(given.allow_private, list) else []
-            private = frozenset(named) or frozenset({split_url(url).hostname or ""})
-        return Fetcher(
-            limits=Limits(
-                largest_bytes=given.largest_mib << 20,
-                timeout_s=given.timeout_s,
-                limit_s=given.limit_s,
-                retries=given.retries,
-                backoff_s=given.backoff_s,
-            ),
-            private=private,
-            headers={name: resolve_within(value) for name, value in given.headers.items()},
-            origins=frozenset({origin_of(url)}),
-        )
 
     def _paths(self) -> dict[str, str]:
         """Return address by path in the dataset."""

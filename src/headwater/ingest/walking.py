@@ -6,15 +6,13 @@ import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from ..errors import DeniedError, InvalidInputError, NotFoundError, RefusedError
-from .fetching import Fetched, Fetcher, Limits, origin_of, require_no_secrets
+from .fetching import Fetched, fetcher_of, origin_of, require_no_secrets
 from .links import normal_url, sitemap_of
 from .robots import Robots
-from .secrets import resolve_within
 
 _SITEMAPS = 50
 
@@ -80,8 +78,8 @@ class Site:
         self._folder = folder
         self._robots: dict[str, Robots] = {}
         self._asked_at: dict[str, float] = {}
-        self._fetcher = self._made(self._require_allowed)
-        self._plain = self._made(None)
+        self._fetcher = fetcher_of(settings, settings.starts(), self._require_allowed)
+        self._plain = fetcher_of(settings, settings.starts())
 
     def fetch(self, url: str, file: Path, *, known: Mapping[str, str]) -> Fetched:
         """Fetch a page after the pause; raises as ``Fetcher.fetch``, and Skipped where it is not to be fetched."""
@@ -156,23 +154,3 @@ class Site:
         if wait_s > 0:
             time.sleep(wait_s)
         self._asked_at[origin] = time.monotonic()
-
-    def _made(self, allow: Any) -> Fetcher:
-        given = self._settings
-        private: frozenset[str] | bool = False
-        if given.allow_private:
-            hosts = {urllib.parse.urlsplit(start).hostname or "" for start in given.starts()}
-            private = frozenset(given.allow_private) if isinstance(given.allow_private, list) else frozenset(hosts)
-        return Fetcher(
-            limits=Limits(
-                largest_bytes=given.largest_mib << 20,
-                timeout_s=given.timeout_s,
-                limit_s=given.limit_s,
-                retries=given.retries,
-                backoff_s=given.backoff_s,
-            ),
-            private=private,
-            headers={name: resolve_within(value) for name, value in given.headers.items()},
-            origins=frozenset(origin_of(start) for start in given.starts()),
-            allow=allow,
-        )
