@@ -1,6 +1,7 @@
 """Pulls in forks of itself, each of which may be killed: at its n-th crash point, at a named one, or after a time.
 
-Reads lines ``{"at": 3}``, ``{"at": "ingest.pull.taken_in"}`` or ``{"delay_s": 0.1}`` and answers each with the fork's exit code and the points it passed.
+Reads lines ``{"at": 3}``, ``{"at": "ingest.pull.taken_in"}`` or ``{"delay_s": 0.1}`` and answers each with the fork's
+exit code and the points it passed.
 """
 
 from __future__ import annotations
