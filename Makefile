@@ -11,7 +11,9 @@ INSTALLER ?= uv
 WORKERS ?= 2
 PY := .venv/bin/python
 READY := .venv/.ready
-PACKAGES := postgresql chromium strace wrk
+PACKAGES := postgresql chromium strace wrk \
+  tesseract-ocr tesseract-ocr-eng wamerican-small fonts-sjfonts fonts-breip fonts-dkg-handwriting fonts-comic-neue \
+  fonts-tlwg-purisa-otf fonts-ecolier-court fonts-femkeklaver fonts-rufscript
 
 .PHONY: help
 help: ## list the targets
@@ -73,6 +75,10 @@ fix: setup ## format, sort imports, and mend what ruff can
 .PHONY: demo
 demo: setup ## walk the loop on real flights, then serve the pages (SERVE=0: only walk)
 	@SERVE=$${SERVE:-1} $(PY) solutions/flights/demo.py
+
+.PHONY: story-ocr
+story-ocr: setup ## train a Tesseract model on synthetic handwriting (minutes; ARGS="--lines 400 --seconds 60")
+	@$(PY) solutions/story_ocr/doctor.py && $(PY) solutions/story_ocr/story.py $(ARGS)
 
 .PHONY: bench
 bench: setup ## measure Headwater beside its peers

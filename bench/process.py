@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -227,3 +227,39 @@ def _short(words: Sequence[str]) -> str:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "it said nothing"
+
+
+def at_once(commands: Sequence[Sequence[str | Path]], folder: Path, limit_s: float) -> list[str]:
+    """Start programs, let them begin together when each has said a line, and return what each said last.
+
+    Raises:
+        MeasureError: one of them failed.
+    """
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    env=environment(folder),
+                )
+            )
+            for command in commands
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = []
+        for command, process in zip(commands, processes, strict=True):
+            out, error = process.communicate(timeout=limit_s)
+            if process.returncode:
+                raise MeasureError(f"{command[1]}: {(error.strip() or 'no word').splitlines()[-1]}")
+            said.append(out)
+        return said

@@ -11,7 +11,7 @@ PACKAGE = "headwater"
 # Each line may import the lines below it; names on one line may import each other one way, never in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli", "web", "api", "protocols"),
-    ("sdk",),
+    ("sdk", "testing"),
     ("trace",),
     ("release",),
     ("monitor",),
@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("access",),
     ("project",),
     ("objects", "ledger", "events"),
-    ("errors", "ids", "canonical", "operation", "durable"),
+    ("errors", "ids", "canonical", "operation", "durable", "duck"),
 )
 FLOOR_OF = {name: len(FLOORS) - line for line, names in enumerate(FLOORS) for name in names}
 

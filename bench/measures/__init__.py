@@ -12,15 +12,19 @@ from bench.setting import Setting
 from bench.values import Comparison
 
 from .flow import flow
+from .flow_scale import flow_scale
 from .growth import growth
 from .help import command_help
+from .incremental import incremental
 from .large_file import large_file
+from .memory_corpus import memory_corpus
 from .metrics import metrics
 from .prediction import prediction
 from .server import server
 from .size import size
 from .small_files import small_files
 from .small_files_s3 import small_files_s3
+from .tracking import tracking
 from .writers import writers
 
 Measure = Callable[[Setting], AbstractContextManager[list[Comparison]]]
@@ -32,7 +36,11 @@ MEASURES: dict[str, Measure] = {
     "growth": growth,
     "writers": writers,
     "flow": flow,
+    "flow-scale": flow_scale,
+    "incremental": incremental,
+    "memory-corpus": memory_corpus,
     "metrics": metrics,
+    "tracking": tracking,
     "prediction": prediction,
     "server": server,
     "help": command_help,

@@ -40,7 +40,7 @@ def flow(setting: Setting) -> Iterator[list[Comparison]]:
         setting.peer("metaflow run", "metaflow", "python", lambda python: lambda folder: _metaflow(folder, python)),
         setting.peer("dvc repro", "dvc", "dvc", lambda dvc: lambda folder: _dvc(folder, dvc)),
     )
-    quantities = (Quantity(COLD, "s", "lower"), Quantity(REMEMBERED, "s", "lower", Goal(0.3)))
+    quantities = (Quantity(COLD, "s", "lower", Goal(0.3)), Quantity(REMEMBERED, "s", "lower", Goal(0.2)))
     yield [Comparison("flow", quantities, contenders, warm=True)]
 
 

@@ -58,7 +58,7 @@ def _ours(folder: Path, source: Path, place: Mapping[str, str], count: int) -> d
     if f"{count:,} files" not in done.output:
         raise MeasureError(f"hw data add did not say that it added {count:,} files: {done.output[-200:]}")
     shutil.rmtree(project / ".headwater" / "cache")
-    back = run([HW, "data", "show", "small", "--files", "1"], project)
+    back = run([HW, "data", "show", "small", "--limit", "1"], project)
     if f"{count:,} files" not in back.output:
         raise MeasureError("the bucket alone does not give the version back")
     return {SENT: Sample(done.wall_s, done.cpu_s)}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from bench.process import environment, run
+from bench.process import at_once, run
 from bench.setting import HW, PROGRAMS, PYTHON, Setting, new_project
 from bench.values import Comparison, Contender, Goal, MeasureError, Quantity, Sample
 
@@ -47,33 +46,9 @@ def _publishing(folder: Path, count: int, seconds: int) -> dict[str, Sample]:
 
 def _told(project: Path, count: int, seconds: int) -> tuple[int, float]:
     """Let processes publish at once; return how many commits they were told of, and the CPU seconds of all."""
-    published, cpu_s = 0, 0.0
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [PYTHON, PROGRAMS / "publish_alone.py", project, f"writer-{number}", str(seconds)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    env=environment(project),
-                )
-            )
-            for number in range(count)
-        ]
-        for process in processes:
-            assert process.stdout is not None
-            process.stdout.readline()
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            out, error = process.communicate(timeout=seconds + 300)
-            if process.returncode:
-                raise MeasureError(f"a writer failed: {error.strip().splitlines()[-1]}")
-            told = json.loads(out)
-            published += told["published"]
-            cpu_s += told["cpu_s"]
-    return published, cpu_s
+    program = PROGRAMS / "publish_alone.py"
+    commands: list[Sequence[str | Path]] = [
+        (PYTHON, program, project, f"writer-{number}", str(seconds)) for number in range(count)
+    ]
+    told = [json.loads(said) for said in at_once(commands, project, seconds + 300)]
+    return sum(each["published"] for each in told), sum(each["cpu_s"] for each in told)

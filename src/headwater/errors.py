@@ -53,12 +53,27 @@ class GoneError(NotFoundError):
     http_status = 410
 
 
+class SourceMissingError(NotFoundError):
+    """Another server answered that it has no such thing: what a source pointed to is not there any longer."""
+
+    kind = "source_missing"
+    exit_code = 3
+    http_status = 502
+
+
 class ConflictError(HeadwaterError):
     """Somebody else moved or made it first: look again, then decide."""
 
     kind = "conflict"
     exit_code = 2
     http_status = 409
+
+
+class MergeConflictError(ConflictError):
+    """Two lines changed the same paths differently: the message names them and says how to choose a side."""
+
+    kind = "merge_conflict"
+    exit_code = 1
 
 
 class RefusedError(HeadwaterError):

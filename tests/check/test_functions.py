@@ -13,6 +13,9 @@ from headwater.lake import set_branch
 from headwater.project import LocalProject
 from tests.check.flights import declare, month
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+"""A picture of one pixel."""
+
 
 def write_checks(folder: Path, source: str) -> None:
     text = textwrap.dedent(source).replace("import hw", "import headwater as hw")
@@ -93,6 +96,46 @@ def test_a_function_answers_by_truth_messages_or_assertions(sqlite_project: Loca
     assert found["asserts"].found == "columns differ"
     assert found["asserts_without_words"].found == "assertion failed: assert len(table) == 1"
     assert "it returned int" in found["answers_oddly"].found
+
+
+PICTURES = """
+    import base64
+    import hw
+
+    PNG = base64.b64decode("{png}")
+
+    @hw.check("flights")
+    def too_late(table):
+        big = PNG + b"." * (1 << 16)
+        found = table.sql("SELECT DISTINCT flight FROM data WHERE flight < {below} ORDER BY flight").to_dicts()
+        rows = [(row["flight"], PNG if row["flight"] else big) for row in found]
+        values = ", ".join(f"({{flight}}, from_hex('{{data.hex()}}'))" for flight, data in rows) or "(0, ''::BLOB)"
+        made = table.sql(f"SELECT * FROM (VALUES {{values}}) AS made(flight, png)")
+        return made if rows else table.sql("SELECT * FROM data WHERE false")
+
+    @hw.check("flights")
+    def names_what_is_not_there(table):
+        return table.sql("SELECT * FROM data WHERE error('no such thing') IS NULL")
+"""
+
+
+def test_a_function_answers_with_the_rows_that_break_it_and_pictures_are_kept_as_pictures(
+    sqlite_project: LocalProject, project_folder: Path
+) -> None:
+    write_checks(project_folder, PICTURES.format(png=PNG, below=12))
+    broken = results_of(sqlite_project)
+    assert (broken["too_late"].outcome, broken["too_late"].found) == ("failed", "12 rows break it")
+    assert [row["flight"] for row in broken["too_late"].sample] == list(range(10))
+    large, *small = [row["png"] for row in broken["too_late"].sample]
+    assert large == "89504e470d0a1a0a" + large[16:] and len(large) == 64  # only the first bytes of a large one
+    assert small == [f"data:image/png;base64,{PNG}"] * 9
+    assert broken["names_what_is_not_there"].outcome == "failed" and "no such thing" in str(broken)
+
+
+def test_a_function_that_answers_with_no_rows_holds(sqlite_project: LocalProject, project_folder: Path) -> None:
+    alone = PICTURES.replace("table.sql(\"SELECT * FROM data WHERE error('no such thing') IS NULL\")", "True")
+    write_checks(project_folder, alone.format(png=PNG, below=0))
+    assert [(each.outcome, each.found) for each in results_of(sqlite_project).values()] == [("passed", "it holds")] * 2
 
 
 @pytest.mark.parametrize("raised", ["1 / 0", "raise SystemExit(0)", "table.sql('SELECT nothing FROM data')"])

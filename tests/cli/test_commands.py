@@ -79,7 +79,7 @@ def test_an_unknown_command_names_the_nearest(words: tuple[str, ...], near: str)
         "alarm list",
         "alarm list --open",
         "job list",
-        "job triggers",
+        "trigger list",
         "trace model:delay@production",
         "trace flights@v1 --down",
         "replay run --sample 5",
@@ -219,7 +219,7 @@ def test_runs_are_shown_and_compared(place: Path) -> None:
     assert "loss" in done("runs", "show", first).out
     assert "param rate" in done("runs", "compare", first, second).out
     assert len(done("runs", "metrics", first, "loss", "--json").answer["points"]) == 40
-    assert "trained on" in done("runs", "log", first).out
+    assert "trained on" in done("runs", "logs", first).out
 
 
 def test_a_prediction_is_traced_to_its_source_and_replayed(place: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_version_is_deleted_told_of_and_freed(notes: Path) -> None:
-    done("data", "delete", "notes@v1", "--why", "over")
+    done("data", "delete", "notes@v1", "--reason", "over")
 
     told = done("data", "collect", "--grace-hours", "0").out
     assert "would free" in told and "notes@v1" in told and "deleted by" in told and "heads of branches" in told
@@ -33,10 +33,10 @@ def test_a_version_is_deleted_told_of_and_freed(notes: Path) -> None:
 
 
 def test_the_head_of_a_branch_is_not_deleted_and_a_hold_is_shown_and_released(notes: Path) -> None:
-    refused = hw("data", "delete", "notes@v2", "--why", "over")
+    refused = hw("data", "delete", "notes@v2", "--reason", "over")
     assert refused.code == 1 and "the branch 'main' points to it" in refused.err
 
-    held = json.loads(done("data", "hold", "notes@v1", "--why", "for the audit", "--json").out)
+    held = json.loads(done("data", "hold", "notes@v1", "--reason", "for the audit", "--json").out)
     assert [each["why"] for each in held] == ["for the audit"]
     assert "(none)" in done("data", "hold", "--release", held[0]["id"]).out
 
@@ -46,7 +46,7 @@ def test_a_subject_is_found_erased_and_found_no_more(notes: Path) -> None:
     assert hw("data", "find", name).code == 1
     assert "would erase" in done("data", "erase", "notes", "--path", "a.txt", "--also", name).out
 
-    done("data", "erase", "notes", "--path", "a.txt", "--also", name, "--why", "request 17", "--yes")
+    done("data", "erase", "notes", "--path", "a.txt", "--also", name, "--reason", "request 17", "--yes")
 
     assert "it is nowhere" in done("data", "find", name).out
     assert "everything is what it says" in done("verify").out

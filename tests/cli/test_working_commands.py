@@ -117,8 +117,8 @@ def test_rows_are_read_of_the_tables_below_a_prefix(here: Path) -> None:
         (here / f"{name}.csv").write_text(f"{name}\n1\n")
     done("data", "add", "t", "orders.csv", "items.csv")
 
-    assert done("data", "read", "t", "--prefix", "items", "--json").answer == [{"items": 1}]
-    assert "--prefix are for rows" in hw("data", "read", "t", "--prefix", "i", "--path", "items.csv").err
+    assert done("data", "read", "t", "--under", "items", "--json").answer == [{"items": 1}]
+    assert "--under are for rows" in hw("data", "read", "t", "--under", "i", "--path", "items.csv").err
 
 
 def test_a_place_that_is_not_there_is_told_with_those_that_are(here: Path) -> None:
@@ -203,7 +203,7 @@ def test_adding_again_after_a_conflict_undoes_nothing_of_others(here: Path) -> N
 
     for _ in range(2):
         refused = hw("data", "add", "d", "work")
-        assert refused.code == 2
+        assert refused.code == 1
         assert "both changed 'a'" in refused.err
     done("data", "checkout", "d@main", "work")
     (here / "work" / "a").write_text("both")

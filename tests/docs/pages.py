@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def commands(text: str) -> list[str]:
 def problem_of(line: str) -> str:
     """Return what is wrong with a command line, "" where the command and its options exist."""
     words = shlex.split(line, comments=True)[1:]
-    words = words[: words.index("&")] if "&" in words else words
+    words = list(itertools.takewhile(lambda word: word not in ("&", "|", "&&"), words))
     command: click.Command = cli
     context = click.Context(cli, info_name="hw", help_option_names=["-h", "--help"])
     shared = {name for each in cli.get_params(context) for name in each.opts} | {"--json"}

@@ -15,9 +15,12 @@ from headwater.check.comparisons import DistributionChange, RowCountChange
 from headwater.check.rule import COMMON
 from headwater.check.rules import Freshness, Nulls, Range, Schema, Unique
 from headwater.errors import error_classes
+from headwater.flow.streams import Stream
+from headwater.ingest.declared import _OWN as SOURCE_KEYS
 from headwater.jobs.triggers import _Declared as DeclaredTrigger
 from headwater.monitor.values import Monitor
 from headwater.notify.declared import _Written as WrittenNotifier
+from headwater.objects.remote import _KINDS
 from headwater.release.rules import ChannelRules
 from tests.docs.pages import ROOT, commands, problem_of, written_pages
 from tests.docs.playing import Player
@@ -28,11 +31,20 @@ SETTINGS = {
     "[project]": {"name"},
     "[stores]": {"ledger", "objects"},
     "[stores.s3]": {"endpoint", "access_key", "secret_key", "session_token", "region"},
+    "[stores.gs]": set(_KINDS["gs"].options),
+    "[stores.az]": set(_KINDS["az"].options),
+    "[places]": set(),
+    "[retention]": {"grace_hours", "runs_days", "versions_days"},
+    "[ingest]": {"lease_s"},
+    "[[source]]": SOURCE_KEYS,
+    "[flow]": {"on", "workers"},
     "[flows]": {"modules"},
     "[[checks.DATASET]]": COMMON.union(*(rule.options for rule in RULES)),
     "[channels.CHANNEL]": set(ChannelRules.__struct_fields__),
     "[[monitors]]": set(Monitor.__struct_fields__),
     "[[triggers]]": set(DeclaredTrigger.__struct_fields__),
+    "[jobs]": {"limits"},
+    "[[stream]]": set(Stream.__struct_fields__),
     "[[notify]]": set(WrittenNotifier.__struct_fields__),
 }
 
@@ -53,7 +65,8 @@ def test_a_page_can_be_played_from_its_first_line_to_its_last(page: Path, player
 
 @pytest.mark.parametrize("page", written_pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> None:
-    wrong = [found for line in commands(page.read_text(encoding="utf-8")) if (found := problem_of(line))]
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    wrong = [found for line in commands(text) if (found := problem_of(line))]
 
     assert wrong == []
 
@@ -111,6 +124,25 @@ def test_the_reference_has_every_key_of_a_settings_table_and_no_other(table: str
     text = section((FOLDER / "settings.md").read_text(encoding="utf-8"), table)
 
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == SETTINGS[table]
+
+
+_READ = re.compile(r"""\b(?:settings|found|Settings)(?:\.read\([^)]*\))?\.(?:table|rows|text)\(\s*"(\w+)""")
+
+
+def tables_read(text: str) -> set[str]:
+    """Return the tables of headwater.toml that some code reads."""
+    return set(_READ.findall(text))
+
+
+def test_the_reference_has_every_settings_table_that_the_code_reads() -> None:
+    assert tables_read('ttl = project.settings.table("planted").get("s")') == {"planted"}
+    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.py"))]
+    read = set().union(*map(tables_read, sources))
+    page = (FOLDER / "settings.md").read_text(encoding="utf-8")
+
+    assert len(read) >= 15 and "planted" not in re.findall(r"^## `\[+(\w+)", page, re.MULTILINE)
+    assert read - set(re.findall(r"^## `\[+(\w+)", page, re.MULTILINE)) - {"models"} == set()
+    assert "`[models.MODEL.channels.CHANNEL]`" in page
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

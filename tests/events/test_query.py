@@ -172,11 +172,10 @@ def test_a_changed_byte_in_an_open_segment_is_named_by_verify_and_refused_by_que
     assert segment.exists()
 
 
+@pytest.mark.parametrize("stores", ["postgres"], indirect=True)  # a folder keeps segments
 def test_a_changed_batch_in_the_database_is_named_by_verify_and_refused_by_queries(
     stores: Stores, log: EventLog
 ) -> None:
-    if not stores.postgres:
-        pytest.skip("a folder keeps segments")
     log.append("test_points", points([1]))
     with stores.project.ledger.write() as tx:
         (row,) = tx.all("SELECT payload FROM event_tail")

@@ -221,7 +221,7 @@ def test_another_version_of_an_imported_library_runs_the_step_again(
     sys.modules.pop("hwfake", None)
 
     assert (first.value, second.value) == (["1.0", 1], ["2.0.0", 1])
-    assert [task.outcome for task in second.tasks] == ["ran", "remembered"]
+    assert [task.outcome for task in second.tasks] == ["ran", "remembered"], [task.why for task in second.tasks]
     assert second.tasks[0].why == "ran again: the library hwfake is 2.0.0, was 1.0"
 
 

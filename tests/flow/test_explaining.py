@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
+from click.testing import CliRunner
+
+from headwater.cli.root import cli
+from headwater.errors import NotFoundError
 from headwater.flow import explain
+from headwater.flow.explaining import explain_task
 from headwater.project import LocalProject
 from headwater.track import list_runs
 
@@ -178,3 +184,45 @@ def test_a_connection_is_warned_of(sqlite_project: LocalProject) -> None:
     outcome = run(sqlite_project)
 
     assert outcome.value == "refused" and "it connected to 127.0.0.1:9" in outcome.tasks[0].warnings[0]
+
+
+def test_a_step_of_a_run_is_explained_after_it(sqlite_project: LocalProject) -> None:
+    write(sqlite_project, "K = 1\n\ndef normalise(x):\n    return x + K\n", "helpers.py")
+    write(
+        sqlite_project,
+        """
+        import helpers
+
+        @step(seed=4, env=["HW_TEST_MODE"])
+        def one(x):
+            return helpers.normalise(x)
+
+        @flow
+        def main(x=1):
+            return one(x)
+        """,
+    )
+    first = run(sqlite_project)
+    again = run(sqlite_project)
+    (told,) = explain_task(sqlite_project, first.run.id, "one")
+    (later,) = explain_task(sqlite_project, again.run.id, "one")
+
+    assert told.why == "ran: no result of this call is remembered yet" and told.outcome == "ran"
+    assert told.arguments == {"x": "1"} and told.seed == 4 and told.environment == ("HW_TEST_MODE",)
+    assert {"helpers.normalise (helpers.py:3)", "helpers.K (helpers.py:1)"} <= set(told.code)
+    assert later.outcome == "remembered" and later.key == told.key
+    with pytest.raises(NotFoundError, match="has no step 'two'"):
+        explain_task(sqlite_project, first.run.id, "two")
+
+
+def test_the_command_explains_before_and_after(sqlite_project: LocalProject) -> None:
+    write(sqlite_project, CHAIN)
+    outcome = run(sqlite_project)
+    assert sqlite_project.root is not None
+    place = ["--project", str(sqlite_project.root)]
+    after = CliRunner().invoke(cli, [*place, "run", "explain", outcome.run.id, "join"])
+    before = CliRunner().invoke(cli, [*place, "run", "main", "x=5", "--explain"])
+
+    assert after.exit_code == 0 and "flows:join ran: no result" in after.output
+    assert "a = the result of double" in after.output and "flows.join (flows.py:" in after.output
+    assert before.exit_code == 0 and "would run again: the argument x is 5" in before.output

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -89,6 +90,8 @@ def test_a_flow_may_catch_a_failing_step(sqlite_project: LocalProject) -> None:
         ("return one(lambda: 1)", "does not fit in a pickle"),
         ("x = []; x.append(x); return one(x)", "holds itself"),
         ("import threading; return one(threading.Lock())", "does not fit in a pickle"),
+        ("k = 3\n    def inner(): return k\n    return one(inner)", "closed over k. Define it at the top level"),
+        ("import threading; return one({'a': [threading.Lock()]})", "of step 'one'['a'][0] is a _thread"),
         ("return one()", "missing the argument 'x'"),
         ("return one(1, z=2)", "unexpected keyword argument 'z'"),
     ],
@@ -100,6 +103,33 @@ def test_an_argument_that_cannot_be_used_is_said_where_the_call_is(
     outcome = run(sqlite_project)
 
     assert outcome.status == "failed" and message in outcome.run.error
+
+
+def test_an_argument_too_large_to_hand_on_says_what_to_do(
+    sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.flow.arguments.MOST_ARGUMENT_BYTES", 3 << 20)
+    write(
+        sqlite_project,
+        """
+        @step
+        def one(x):
+            return len(x)
+
+        @step
+        def many(n):
+            return list(range(n))
+
+        @flow
+        def main(by_hand):
+            return one(list(range(900_000)) if by_hand else many(900_000))
+        """,
+    )
+    outcome = run(sqlite_project, by_hand=True)
+
+    assert "the argument 'x' of step 'one' holds" in outcome.run.error
+    assert "pass that step's handle" in outcome.run.error
+    assert run(sqlite_project, by_hand=False).value == 900_000
 
 
 def test_a_result_that_cannot_be_kept_names_the_attribute(sqlite_project: LocalProject) -> None:
@@ -340,7 +370,7 @@ def _wait_for_task(project: LocalProject) -> str:
     raise AssertionError("the flow did not start")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, "killed"), (signal.SIGINT, "killed")])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, "killed"), (signal.SIGINT, "cancelled")])
 def test_a_killed_flow_is_shown_as_killed_and_resumes(
     sqlite_project: LocalProject, number: signal.Signals, status: str
 ) -> None:
@@ -378,3 +408,29 @@ def test_wrong_arguments_name_the_right_ones(sqlite_project: LocalProject) -> No
 
     with pytest.raises(InvalidInputError, match="It takes x"):
         run(sqlite_project, depth=3)
+
+
+def test_a_worker_that_dies_before_a_step_is_handed_to_it_is_replaced(
+    sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headwater.flow.pool import Pool
+
+    write(sqlite_project, CHAIN)
+    launch = Pool._launch
+    killed: list[int] = []
+
+    def dies_first(self: Pool, process: Any, *given: Any) -> None:
+        if not killed:
+            killed.append(process.process.pid)
+            process.process.kill()
+            process.process.wait()
+        launch(self, process, *given)
+
+    monkeypatch.setattr(Pool, "_launch", dies_first)
+    signal.alarm(60)  # the test fails, and does not hang, where the dead worker is asked for ever
+    try:
+        outcome = run(sqlite_project)
+    finally:
+        signal.alarm(0)
+
+    assert (outcome.status, len(killed)) == ("done", 1)

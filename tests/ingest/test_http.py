@@ -16,6 +16,7 @@ from headwater.errors import (
     InvalidInputError,
     NotFoundError,
     RefusedError,
+    SourceMissingError,
     UnavailableError,
 )
 from headwater.ingest import history, plan, pull, reach_source, read_proof
@@ -216,16 +217,17 @@ def test_a_server_that_fails_once_is_asked_again_when_it_says(site: Server, tmp_
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(404, NotFoundError), (403, DeniedError), (401, DeniedError), (418, InvalidInputError)]
+    ("status", "error", "code"),
+    [(404, NotFoundError, 3), (410, SourceMissingError, 3), (403, DeniedError, 2), (418, InvalidInputError, 2)],
 )
 def test_an_answer_that_will_not_change_is_not_asked_for_twice(
-    site: Server, tmp_path: Path, status: int, error: type[HeadwaterError]
+    site: Server, tmp_path: Path, status: int, error: type[HeadwaterError], code: int
 ) -> None:
     site.answers["/a"] = lambda handler: handler.reply(status, b"no")
 
-    with pytest.raises(error, match=str(status)):
+    with pytest.raises(error, match=str(status)) as refused:
         fetched(site, "/a", tmp_path)
-    assert len(site.asked) == 1
+    assert (len(site.asked), refused.value.exit_code) == (1, code)
 
 
 def test_a_file_larger_than_allowed_is_refused_by_its_length_and_by_its_bytes(site: Server, tmp_path: Path) -> None:

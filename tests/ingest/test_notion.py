@@ -300,8 +300,9 @@ def test_refusals_say_what_to_do_and_never_the_token(
     sqlite_project: LocalProject, notion: Notion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declare(sqlite_project, notion, pages=["f" * 32])
-    with pytest.raises(NotFoundError, match=r"404 to pages/fff.*share the page"):
+    with pytest.raises(NotFoundError, match=r"404 to pages/fff.*share the page") as missing:
         pull(sqlite_project, "wiki")
+    assert missing.value.exit_code == 3
     declare(sqlite_project, notion)
     assert "'headwater' may read" in reach_source(sqlite_project, "wiki").found
     monkeypatch.setenv("NOTION_TOKEN", f"{TOKEN}-wrong")

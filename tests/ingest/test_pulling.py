@@ -7,8 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headwater.check import quarantine
-from headwater.check.quarantine import release_from_quarantine
+from headwater.check import quarantine, release_from_quarantine
 from headwater.errors import ConflictError, InvalidInputError, NotFoundError, UserCodeError
 from headwater.ingest import history, list_sources, plan, pull, read_proof, show_source
 from headwater.ingest.leasing import holding

@@ -10,7 +10,7 @@ import pytest
 
 from headwater.errors import ConflictError, DeniedError, InvalidInputError, NotFoundError
 from headwater.jobs import Worker, cancel_job, current_job, fire_trigger, get_job, list_jobs, submit
-from headwater.jobs.queue import take_job
+from headwater.jobs.leasing import take_job
 from headwater.project import Actor, Project
 from tests.jobs.places import BEHAVIOUR, MakeProject, fail, refused, unavailable, wait_for
 

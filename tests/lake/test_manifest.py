@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.canonical import digest
+from headwater.canonical import decode, digest, encode
+from headwater.errors import CorruptError
 from headwater.lake import building, ranges
 from headwater.lake.manifest import apply_changes, differences, find_row, leaves, rows_after
 from headwater.lake.ranges import (
     LEAF_MEAN,
+    Leaf,
     Row,
     cut_leaves,
     cut_nodes,
@@ -68,6 +70,48 @@ def test_the_difference_of_large_manifests_is_that_of_two_dicts() -> None:
     found = list(differences(store.seam, root, store.make(changes, root)))
 
     assert found == [(p, before.get(p), after[p]) for p in sorted(after) if before.get(p) != after[p]]
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [
+        ("bytes", lambda old: row(old.path.decode(), "new", size=7)),
+        ("the media type alone", lambda old: old._replace(media="text/csv")),
+        ("the rows alone", lambda old: old._replace(rows=12)),
+    ],
+)
+@pytest.mark.parametrize("every", [1, 3, 400])
+def test_what_differs_at_the_same_paths_is_found_whatever_it_is(
+    what: str, changed: Callable[[Row], Row], every: int
+) -> None:
+    store = RangesStore()
+    before = rows(5000)
+    changes = {path: changed(old) for path, old in list(before.items())[::every] if old is not None}
+    root = store.make(before)
+
+    found = list(differences(store.seam, root, store.make({**changes}, root)))
+
+    assert found == [(path, before[path], changes[path]) for path in sorted(changes)], what
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"level": 1}, "a node of level 1"),
+        ({"format": "headwater.manifest/9"}, "headwater.manifest/9"),
+        ({"sizes": [1]}, "columns of different lengths"),
+        ({"digests": bytes(64)[:40]}, "columns of different lengths"),
+        ({"kinds": [], "media": [5, 5]}, "index out of range"),
+        ({"rows": [1]}, "columns of different lengths"),
+        ({"paths": b"a"}, "columns of different lengths"),
+    ],
+)
+def test_a_damaged_leaf_is_named_and_never_compared(wrong: dict[str, object], said: str) -> None:
+    whole = decode(encode_leaf([row("a"), row("b")]))
+    assert Leaf(encode(whole), "whole").paths() == [b"a", b"b"]
+
+    with pytest.raises(CorruptError, match=said):
+        Leaf(encode({**whole, **wrong}), "d1")
 
 
 @settings(max_examples=60, deadline=None)

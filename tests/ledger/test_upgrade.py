@@ -15,8 +15,8 @@ from headwater.errors import (
     UnavailableError,
     UpgradeNeededError,
 )
-from headwater.ledger import SCHEMA, Ledger, create_ledger, open_ledger, upgrade, verify_chain
-from headwater.ledger.upgrade import list_migrations
+from headwater.ledger import SCHEMA, Ledger, create_ledger, open_ledger, verify_chain
+from headwater.ledger.upgrade import list_migrations, upgrade
 
 pytestmark = pytest.mark.usefixtures("own_database")
 

@@ -49,7 +49,7 @@ def test_data_is_found_and_completed() -> None:
     found = hw.data.search("temp")
     assert [each.dataset for each in found] == ["flights"]
     assert "column dep_temp" in repr(found) and "<td>flights</td>" in found._repr_html_()
-    assert dir(hw.data) == ["flights", "list", "search"]
+    assert dir(hw.data) == ["batches", "files", "flights", "list", "partitions", "search"]
     assert hw.data._ipython_key_completions_() == ["flights", "flights@main", "flights@winter", "flights@v1"]
     assert hw.data.flights._ipython_key_completions_() == ["main", "winter", "v1"]
     shown = repr(hw.data.flights)
@@ -62,7 +62,7 @@ def test_a_tab_fails_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HEADWATER_PROJECT", raising=False)
 
-    assert dir(hw.data) == ["list", "search"]
+    assert dir(hw.data) == ["batches", "files", "list", "partitions", "search"]
     assert hw.data._ipython_key_completions_() == []
 
 

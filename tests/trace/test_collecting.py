@@ -297,7 +297,7 @@ def test_two_collections_at_once_are_one(local_project: LocalProject) -> None:
     with local_project.ledger.write() as tx:
         take_lease(tx, "collect", "bob", ttl_s=60)
 
-    with pytest.raises(ConflictError, match="another collection is under way"):
+    with pytest.raises(ConflictError, match="an erasure is under way"):
         collect(local_project, free=True)
 
 
@@ -359,7 +359,7 @@ def test_results_go_when_no_run_within_retention_used_them_and_are_made_again(sq
 
     assert [each.what for each in done.freed] == [f"result:{made.id}"]
     with sqlite_project.ledger.read() as tx:
-        assert tx.value("SELECT broken FROM results") == 1
+        assert tx.value("SELECT broken FROM results") == 2
     with pytest.raises(GoneError, match="beyond their retention"):
         sqlite_project.objects.get(digest)
     assert verify(sqlite_project) == []
@@ -393,3 +393,37 @@ def test_large_files_keep_the_chunks_they_share(sqlite_project: LocalProject, tm
 
     assert 0 < done.bytes < 6_000_000 and verify(sqlite_project) == []
     assert read_bytes(sqlite_project, "big", "a") == data
+
+
+def test_a_version_is_gone_only_when_something_of_it_went(sqlite_project: LocalProject) -> None:
+    old = version(sqlite_project, "ab")
+    delete(sqlite_project, old.ref, "over")
+    age(sqlite_project, 2)
+    young = version(sqlite_project, "cd")
+    delete(sqlite_project, young.ref, "over")
+
+    collect(sqlite_project, free=True)
+
+    with sqlite_project.ledger.read() as tx:
+        assert [row.ref for row in tx.all("SELECT ref FROM gone WHERE ref LIKE 'version:%'")] == [f"version:{old.id}"]
+    assert read_bytes(sqlite_project, young.ref, "c").startswith(b"c of")
+    age(sqlite_project, 2)
+    collect(sqlite_project, free=True)
+    with pytest.raises(GoneError):
+        read_bytes(sqlite_project, young.ref, "c")
+
+
+def test_code_that_is_missing_for_no_known_reason_stops_a_collection(sqlite_project: LocalProject) -> None:
+    version(sqlite_project, "ab")
+    with sqlite_project.ledger.write() as tx:
+        columns = tx.tables()["snapshots"]
+        row = {name: 0 if name in ("files", "bytes", "size", "created_at") else "" for name in columns}
+        row |= {"digest": "d", "manifest": "0" * 64}
+        tx.insert("snapshots", **row)
+
+    with pytest.raises(NotFoundError, match="the store has no object 0000"):
+        collect(sqlite_project)
+    with sqlite_project.ledger.write() as tx:
+        tx.insert("gone", ref=f"object:{'0' * 64}", at=1, how="collected", why="over")
+
+    assert collect(sqlite_project).problems == ()

@@ -243,7 +243,7 @@ def test_what_is_named_again_while_an_erasure_looks_is_left_and_named_not_lost(
     done = erase(project, SUBJECT, why=WHY, carry_out=True)
 
     assert NAME.encode() in read_bytes(project, late[0].ref, "people.parquet")
-    assert f"object:{row.digest}" in {each.what for each in done.left}
+    assert f"elsewhere@v1 people.parquet (object:{row.digest})" in {each.what for each in done.left}
 
 
 def versions_files(project: LocalProject, made: Version) -> list[Entry]:
@@ -270,3 +270,31 @@ def test_bytes_that_an_erasure_takes_between_looking_and_recording_are_not_named
     with pytest.raises(InvalidInputError, match="not in the store"):
         commit(project, "elsewhere", put=[row])
     assert resolve(project, "customers").files == 1
+
+
+def test_a_fact_recorded_long_after_its_bytes_were_looked_for_names_none_that_went(
+    sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headwater.objects.store import ObjectStore
+    from tests.serve.models import add_version
+
+    real = ObjectStore.missing
+    looked: list[bool] = []
+
+    def paused_then(self: ObjectStore, digests: Any, **options: Any) -> Any:
+        found = real(self, digests, **options)
+        if not looked and found == []:
+            looked.append(True)
+            with sqlite_project.ledger.write() as tx:
+                tx.next("seen")
+            age(sqlite_project, 200)  # as long as the writer slept
+            with open_project(sqlite_project.folder) as other:
+                collect(other, free=True)
+        return found
+
+    monkeypatch.setattr(ObjectStore, "missing", paused_then)
+
+    with pytest.raises(ConflictError, match="were collected or erased since they were put"):
+        add_version(sqlite_project)
+
+    assert looked and [each for each in verify(sqlite_project) if each.severity == "error"] == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from tests.serve.models import add_version, point, row
 NAME, MAIL, ID = "Zebulon Quarterstaff", "zq@example.org", "c42x"
 SUBJECT = Subject(datasets=("customers",), key={"customer_id": ID})
 WHY = "request 17 of the data protection officer"
+PICTURE = "data:image/png;base64,aGFuZHdyaXRpbmc="
+RESULTS = json.dumps([{"sample": [{"who": f"{ID} {NAME}", "png": PICTURE}, {"who": "k1", "png": PICTURE}]}])
 
 
 def table(path: Path, rows: list[tuple[str, str, str, int]]) -> None:
@@ -39,6 +42,12 @@ def table(path: Path, rows: list[tuple[str, str, str, int]]) -> None:
 
 def others(count: int = 50) -> list[tuple[str, str, str, int]]:
     return [(f"k{i}", f"Person Number{i}", f"p{i}@example.org", i) for i in range(count)]
+
+
+def kept_pictures(project: LocalProject) -> list[str]:
+    with project.ledger.read() as tx:
+        (row,) = tx.all("SELECT results FROM verdicts")
+    return [each["png"] for result in json.loads(row.results) for each in result["sample"]]
 
 
 def plant(project: LocalProject, folder: Path) -> dict[str, int]:
@@ -59,7 +68,7 @@ def plant(project: LocalProject, folder: Path) -> dict[str, int]:
     with project.ledger.write() as tx:
         tx.insert(
             "verdicts", id=tx.new_id(), version=resolve(project, "customers").id, turn=1, dataset="customers",
-            outcome="warned", declared="", baseline=None, results=f'[{{"sample": [["{ID}", "{NAME}"]]}}]', author="ann",
+            outcome="warned", declared="", baseline=None, results=RESULTS, author="ann",
             created_at=1,
         )  # fmt: skip
         tx.govern("note", "dataset:customers", {"said": f"{NAME} complained"})
@@ -101,6 +110,7 @@ def test_an_erased_subject_is_nowhere_and_everything_else_is_as_it_was(
     done = erase(project, SUBJECT, why=WHY, carry_out=True)
 
     assert (done.versions, done.rows, done.left) == (3, 6, ())
+    assert kept_pictures(project) == ["erased", PICTURE]  # the picture of the other row is as it was
     assert list(places(project, Needles([NAME, MAIL, ID]))) == []
     assert errors(project) == []
     after = resolve(project, "customers@v2")
@@ -237,8 +247,33 @@ def test_a_copy_in_another_dataset_is_named_and_left(sqlite_project: LocalProjec
 
     done = erase(sqlite_project, SUBJECT, why=WHY, carry_out=True)
 
-    assert done.left and all("object:" in each.what for each in done.left)
-    assert "name its dataset too" in done.left[0].why and errors(sqlite_project) == []
+    [copied] = [each for each in done.left if each.store == "objects"]
+    assert copied.what.startswith("letters@v1 copy.txt (object:")
+    assert "name its dataset too" in copied.why and errors(sqlite_project) == []
+    assert [each for each in done.left if each != copied] == []
+
+
+def test_a_table_without_a_header_is_named_and_erased_by_the_place_of_its_column(
+    sqlite_project: LocalProject, tmp_path: Path
+) -> None:
+    table(tmp_path / "people.parquet", [*others(3), (ID, NAME, MAIL, 7)])
+    (tmp_path / "calls.csv").write_text(f'k1;"one\nline";007\n{ID};x;1\nk2;y;2\n')
+    made = add_files(sqlite_project, "customers", [tmp_path / "people.parquet", tmp_path / "calls.csv"])
+
+    told = erase(sqlite_project, SUBJECT)
+    done = erase(sqlite_project, SUBJECT, why=WHY, carry_out=True)
+
+    for [left] in (told.left, done.left):
+        assert left.what.startswith("customers@v1 calls.csv (object:") and "name the column by its place" in left.why
+
+    by_place = Subject(datasets=("customers",), key={"#1": ID})
+    assert erase(sqlite_project, by_place).rows == 1
+    last = erase(sqlite_project, by_place, why=WHY, carry_out=True)
+
+    assert (last.rows, last.left) == (1, ())
+    assert read_bytes(sqlite_project, made.ref, "calls.csv") == b'k1;"one\nline";007\nk2;y;2\n'
+    with pytest.raises(InvalidInputError, match="columns asked for"):
+        erase(sqlite_project, Subject(datasets=("customers",), key={"#9": ID}))
 
 
 def test_a_reason_is_needed_and_must_not_name_the_subject(sqlite_project: LocalProject, tmp_path: Path) -> None:
@@ -324,3 +359,29 @@ def test_a_short_number_is_looked_for_in_the_rows_alone(sqlite_project: LocalPro
 
     assert scan(sqlite_project, "people@main").fetchall() == [(1, 7)]
     assert get_run(sqlite_project, run.id).params == {"depth": 42, "note": "of 42 and c42"}
+
+
+def test_a_parquet_file_keeps_what_its_writer_said_of_it(sqlite_project: LocalProject, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    said = {b"unit's": b"km/h", b"raw": b"\x00\xff"}
+    zoned = pa.timestamp("us", "Europe/Berlin")
+    rows = pa.table({"customer_id": pa.array(["k1", ID]).dictionary_encode(), "at": pa.array([1, 2], zoned)})
+    pq.write_table(rows.replace_schema_metadata(said), tmp_path / "a.parquet")
+    named = {**said, b"asked for by": f"{MAIL}, {NAME}".encode()}
+    pq.write_table(rows.replace_schema_metadata(named), tmp_path / "named.parquet")
+    made = add_files(sqlite_project, "customers", [tmp_path / "a.parquet", tmp_path / "named.parquet"])
+    assert len([each for each in places(sqlite_project, Needles([NAME])) if each.store == "objects"]) == 1
+
+    subject = Subject(datasets=("customers",), key={"customer_id": ID}, also=(NAME,))
+    erase(sqlite_project, subject, why=WHY, carry_out=True)
+
+    left, other = (
+        pq.read_table(io.BytesIO(read_bytes(sqlite_project, made.ref, name))) for name in ("a.parquet", "named.parquet")
+    )
+    assert left.schema.metadata == said
+    assert left.schema.types == rows.schema.types and left.to_pylist() == rows.slice(0, 1).to_pylist()
+    # Arrow says the metadata once more, behind base64: that goes where it names the subject, the rest stays.
+    assert other.schema.metadata == said and other.to_pylist() == left.to_pylist()
+    assert list(places(sqlite_project, Needles([NAME, ID]))) == []

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,3 +193,53 @@ def test_the_index_is_made_again_from_the_packs(small: LocalProject) -> None:
 
     with open_project(small.folder) as again:
         assert read_bytes(again, "notes", "a") == b"first"
+
+
+KILLED = """
+import os, sys
+from headwater.durable import on_crash_point
+from headwater.project import open_project
+from headwater.trace.repairing import repair
+
+passed = []
+def point(name):
+    passed.extend([name] if "replace" in name else [])
+    if len(passed) == int(sys.argv[3]):
+        os._exit(9)
+
+project = open_project(sys.argv[1])
+on_crash_point(point)
+repair(project, sys.argv[2])
+print(len(passed))
+"""
+
+
+def test_a_repair_that_is_killed_anywhere_loses_nothing_that_was_whole(small: LocalProject, tmp_path: Path) -> None:
+    with small.objects.batch() as batch:
+        first, second = batch.put(b"a damaged one" * 9), batch.put(b"whole, and nowhere else" * 9)
+    commit(small, "notes", put=[entry(small, "c", "three")])
+    path = next(each for each in pack_files(small) if b"a damaged one" in each.read_bytes())
+    flip(path, path.read_bytes().index(b"a damaged one"))
+    with create_project(tmp_path / "mirror", actor="bob") as mirror:
+        mirror.objects.put(b"a damaged one" * 9)
+    small.close()
+
+    killed = 0
+    for at in range(1, 100):
+        folder = tmp_path / f"copy-{at}"
+        shutil.copytree(small.folder, folder)
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "mirror"), str(at)],
+            capture_output=True, text=True, env=os.environ, check=False,
+        )  # fmt: skip
+        killed += ended.returncode == 9
+        with open_project(folder) as project:
+            assert isinstance(project, LocalProject)
+            assert project.objects.get(second) == b"whole, and nowhere else" * 9, at
+            repair(project, str(tmp_path / "mirror"))
+            assert project.objects.get(first) == b"a damaged one" * 9 and errors(project) == []
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == 9, ended.stderr
+
+    assert killed == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from headwater.check import publish_tables
 from headwater.errors import NotFoundError
 from headwater.evaluate import compare_models, evaluate_model, register_model
 from headwater.ingest import pull
+from headwater.jobs import submit
 from headwater.lake import set_description, tag
 from headwater.model import CardText, ModelVersion
 from headwater.monitor import run_monitor
@@ -26,6 +28,21 @@ HOUR = 3_600_000_000
 DAY = 24 * HOUR
 START = 1_767_225_600_000_000  # 2026-01-01
 FEATURES = ("distance", "hour", "dep_delay")
+FLOW = """
+from headwater.flow import flow, step
+
+@step
+def clean(month):
+    return month
+
+@step
+def fit(rows, rate):
+    return rate
+
+@flow
+def train(month="2026-02", rate=0.5):
+    return fit(clean(month), rate)
+"""
 SETTINGS = """
 [project]
 name = "flights"
@@ -125,6 +142,10 @@ def populate(folder: Path) -> None:
     with create_project(folder, actor="ann", clock=clock) as project:
         _add_data(project)
         _pull(project, folder)
+        clock.at = START + 8 * HOUR
+        _search(project)
+        (folder / "flows.py").write_text(FLOW)
+        submit(project, "monitor.run", {"name": "delay-in-production"})
         clock.at = START + 9 * HOUR
         runs = [_train(project, clock, rate) for rate in (0.1, 0.5, 1.0)]
         clock.at = START + 12 * HOUR
@@ -163,6 +184,18 @@ def _pull(project: Project, folder: Path) -> None:
     pull(project, "stations")
     with suppress(NotFoundError):
         pull(project, "partner", {"airline": "UA"})
+
+
+def _search(project: Project) -> None:
+    """Leave what a search over two parameters leaves: a run of its own, and one for each trial."""
+    space = {"depth": "2..9", "rate": "1e-3..1:log"}
+    settings = {"flow": "flows:train", "space": space, "objective": "auc", "maximize": True, "arguments": {}}
+    with track(project, "train search", {"search": json.dumps(settings)}, kind="search") as search:
+        for number in range(8):
+            params = {"depth": 2 + number, "rate": 10 ** (-3 + number % 4)}
+            tags = {"search": search.id, "trial": str(number)}
+            with track(project, "train", params, tags=tags, parent=search.id) as run:
+                run.log(auc=0.6 + number % 5 / 20)
 
 
 def _train(project: Project, clock: SetClock, rate: float) -> str:

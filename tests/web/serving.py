@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from axe_playwright_python.sync_playwright import Axe
 
+from headwater.jobs import list_jobs
 from headwater.lake import list_datasets
 from headwater.model import list_models
 from headwater.monitor import list_alarms
@@ -43,6 +44,7 @@ def site(project: Project) -> Iterator[Site]:
 def addresses(project: Project) -> dict[str, str]:
     """Return a path for every page that the project can show, by a name for the test."""
     runs = list_runs(project, limit=3).runs
+    searches = list_runs(project, filter="kind = 'search'").runs
     prediction = list_predictions(project, "delay", limit=1)[0]
     assert list_datasets(project) and list_models(project)
     asked = {request.channel: request for request in list_release_requests(project, status="waiting")}
@@ -61,8 +63,15 @@ def addresses(project: Project) -> dict[str, str]:
         "source-with-parameters": "/sources/partner",
         "runs": "/runs",
         "runs-filtered": "/runs?filter=metrics.auc+%3E+0.7&order=-metrics.auc",
+        "search": f"/runs/{searches[0].id}/trials",
         "compare": "/runs/compare?" + "&".join(f"run={run.id}" for run in runs),
         "run": f"/runs/{runs[0].id}",
+        "flows": "/flows",
+        "flow": "/flows/show?flow=train",
+        "jobs": "/jobs",
+        "job": f"/jobs/{list_jobs(project)[0].id}",
+        "triggers": "/triggers",
+        "trigger": "/triggers/retrain-on-alarm",
         "models": "/models",
         "model": "/models/delay",
         "model-version": "/models/delay/v2",

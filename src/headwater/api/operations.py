@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import pkgutil
 import time
 from typing import Any
 
@@ -44,11 +45,12 @@ MOST_BYTES = 1 << 30
 
 @functools.cache
 def load_operations() -> list[Operation]:
-    """Import every room and return all operations by name."""
+    """Import every module of every room and return all operations by name: whatever is declared has a route."""
     for room in ROOMS:
-        module = importlib.import_module(f"headwater.{room}")
-        for name in getattr(module, "__all__", ()):
-            getattr(module, name)  # a room may load what it offers when it is first used
+        package = importlib.import_module(f"headwater.{room}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith(".__main__"):
+                importlib.import_module(module.name)
     return list_operations()
 
 

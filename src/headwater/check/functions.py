@@ -36,7 +36,8 @@ def check(
 ) -> Callable[[F], F]:
     """Declare that a function must hold of each version of ``dataset`` (written out, not computed).
 
-    The function takes a Table and returns True or False, a list of messages (empty: it holds), or nothing after
+    The function takes a Table and returns True or False, a list of messages (empty: it holds), a Table of the rows
+    that break it (none: it holds; the verdict shows the first ten, pictures as pictures), or nothing after
     assertions. ``why`` is its docstring unless given. It stays callable as it is.
     """
     if severity not in ("fail", "warn"):

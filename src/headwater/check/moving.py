@@ -21,7 +21,6 @@ from ..lake.refs import MAIN, get_version
 from ..lake.turns import in_turn
 from ..lake.versions import commit_with
 from ..project import Project
-from .running import run_checks
 from .values import Publication, Verdict
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def publish_joined(project: Project, chosen: Version, branch: str, why: str) -> 
     """
 
     def on(head: Version | None) -> Publication:
-        joined = chosen if head is None else merge(project, chosen.dataset, chosen.id, head.id)
+        joined = chosen if head is None else merge(project, chosen.dataset, chosen.id, branch)
         if head is not None and joined.id == head.id:
             return nothing_changed(head, branch)
         crash_point("check.publish.committed")
@@ -189,6 +188,8 @@ def checked_and_moved(project: Project, chosen: Version, head: Version | None, b
     """
     verdicts: tuple[Verdict, ...] = ()
     if _is_checked(project, chosen.dataset, branch):
+        from .running import run_checks
+
         verdicts = (run_checks(project, chosen.id, branch=branch),)
     crash_point("check.publish.checked")
     if verdicts and verdicts[0].outcome == "failed":

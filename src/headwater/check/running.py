@@ -20,7 +20,8 @@ from .comparisons import DistributionChange, RowCountChange
 from .functions import Declaration, importing_from, load_checks, traceback_text
 from .rule import Judgement, Rule
 from .rules import Freshness, Nulls, Range, Schema, Unique, missing_columns
-from .scene import VIEWS, Scene
+from .scene import SAMPLE, VIEWS, Scene
+from .sqltext import as_json
 from .values import CheckResult, Outcome, Verdict
 from .verdicts import record_verdict
 
@@ -233,6 +234,8 @@ def _call(
         if isinstance(table, HeadwaterError):
             raise table
         answer = function(table)
+        if isinstance(answer, Table):  # evaluated here: what breaks in it is the check's own
+            return _rows_answered(declared, answer)
     except AssertionError as error:
         said = str(error).strip() or _line_of(error)
         return _answered(declared, False, said)
@@ -247,8 +250,19 @@ def _call(
         return _answered(declared, not answer, shown or "it holds", len(answer))
     if type(answer).__name__ in ("bool_", "bool"):  # numpy's truth
         return _answered(declared, bool(answer), "it holds" if answer else "it does not hold")
-    problem = f"it returned {type(answer).__name__}, and must return True or False, a list of messages, or nothing"
+    problem = (
+        f"it returned {type(answer).__name__}, and must return True or False, a list of messages, a Table, or nothing"
+    )
     return msgspec.structs.replace(_answered(declared, False, problem), outcome="failed")
+
+
+def _rows_answered(declared: Declaration, broken: Table) -> CheckResult:
+    """Return the result of a check that answers with the rows that break it."""
+    count = int(broken.sql("SELECT count(*) FROM data").fetchall()[0][0])
+    said = f"{count:,} row{'' if count == 1 else 's'} break{'s' if count == 1 else ''} it" if count else "it holds"
+    rows = broken.sql(f"SELECT * FROM data LIMIT {SAMPLE}").to_dicts() if count else []
+    sample = tuple({name: as_json(value) for name, value in row.items()} for row in rows)
+    return msgspec.structs.replace(_answered(declared, not count, said, count), sample=sample)
 
 
 def _line_of(error: AssertionError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import date, datetime, time
 from decimal import Decimal
 from math import isfinite
@@ -10,9 +11,12 @@ from typing import Any
 from ..errors import InvalidInputError
 from ..lake.table import quote
 
+MOST_PICTURE = 64 << 10
+"""Bytes of the largest picture that a sample keeps; of a larger one its first bytes stand there."""
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _NUMBERS = frozenset(["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"])
 
-__all__ = ["as_json", "is_float", "is_number", "literal", "missing_sql", "quote"]
+__all__ = ["as_json", "is_float", "is_number", "literal", "missing_sql", "picture", "quote"]
 
 
 def literal(value: Any) -> str:
@@ -48,8 +52,16 @@ def missing_sql(column: str, kind: str) -> str:
     return f"({name} IS NULL OR isnan({name}))" if is_float(kind) else f"({name} IS NULL)"
 
 
+def picture(data: bytes) -> str:
+    """Return a PNG, JPEG or GIF as a data URI, "" for other bytes and for more than ``MOST_PICTURE``."""
+    media = next((media for start, media in _PICTURES.items() if data.startswith(start)), "")
+    if not media or len(data) > MOST_PICTURE:
+        return ""
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
 def as_json(value: Any) -> Any:
-    """Return a value of a row as JSON can hold it: NaN, dates, decimals and bytes as text."""
+    """Return a value of a row as JSON can hold it: NaN, dates, decimals and bytes as text, a picture as a data URI."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -59,7 +71,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, bytes | bytearray):
-        return value[:32].hex()
+        return picture(bytes(value)) or value[:32].hex()
     if isinstance(value, dict):
         return {str(key): as_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

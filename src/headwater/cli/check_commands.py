@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -109,10 +109,17 @@ def verdict_text(verdict: Verdict) -> str:
         lines += [f"        {label}: {text}" for label, text in _advice(result.why, result.owner, result.do)]
         if result.sample:
             names = list(result.sample[0])
-            shown = table(names, [[row.get(name) for name in names] for row in result.sample[:3]])
+            shown = table(names, [[_cell(row.get(name)) for name in names] for row in result.sample[:3]])
             lines += [f"        {line}" for line in shown.splitlines()]
         lines += [f"        {line}" for line in result.traceback.splitlines()]
     return "\n".join(lines)
+
+
+def _cell(value: Any) -> Any:
+    """Return a value of a sample row as a line of text shows it; a picture by what it is."""
+    if isinstance(value, str) and value.startswith("data:image/"):
+        return f"({value.partition(';')[0].removeprefix('data:image/')} picture)"
+    return value
 
 
 def _advice(why: str, owner: str, do: str) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,11 +14,16 @@ from .refs import DATASET, REF
 
 if TYPE_CHECKING:
     from headwater.lake import Version
+    from headwater.lake.previewing import Preview
 
 # Commands that have their own files, in the order in which the help shows them.
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "status": ("working_commands:status_command", "What differs in a folder, or waits in the project."),
     "checkout": ("working_commands:checkout_command", "Put a version into a folder, and work in it."),
+    "forget": ("working_commands:forget_command", "Keep a folder no longer as a working folder."),
+    "ls": ("editing_commands:ls_command", "The files and folders in a folder of a version."),
+    "rm": ("editing_commands:rm_command", "A new version without some files."),
+    "mv": ("editing_commands:mv_command", "A new version with files elsewhere."),
     "read": ("reading_commands:read_command", "Show rows of a version's tables, or the bytes of a file."),
     "diff": ("reading_commands:diff_command", "What differs between two versions: paths, columns, rows by key."),
     "log": ("reading_commands:log_command", "The versions of a dataset, by branch, author, date or path."),
@@ -35,6 +40,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "delete": ("space_commands:delete_command", "Decide that the bytes of a version or dataset may go."),
     "hold": ("space_commands:hold_command", "Keep a version or what a run used, until released."),
     "erase": ("space_commands:erase_command", "Erase a subject from every version and all that came of it."),
+    "accept-loss": ("space_commands:accept_loss_command", "Write packs off that no backup brings back."),
     "find": ("space_commands:find_command", "Search everything for a text."),
 }
 
@@ -88,6 +94,7 @@ def list_command(context: Context) -> None:
 @click.option("--branch", default="main", show_default=True)
 @click.option("--mirror", is_flag=True, help="Also remove what is there and was not given.")
 @click.option("--name", help="What '-' (standard input) is called in the dataset.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would change on BRANCH; nothing is put.")
 @pass_context
 def add(
     context: Context,
@@ -99,13 +106,17 @@ def add(
     branch: str,
     mirror: bool,
     name: str | None,
+    dry_run: bool,
 ) -> int:
     """Add files, folders or patterns as a new version; its checks run, and BRANCH moves when they pass.
 
-    The path '-' is standard input, a single file of any size, which --name gives its name.
+    The path '-' is standard input, a single file of any size, which --name gives its name. A folder's
+    .headwaterignore names files to leave out, as .gitignore does.
     """
     from headwater.check import publish
     from headwater.lake import add_files
+    from headwater.lake.previewing import preview_files
+    from headwater.lake.working import published as note_published
     from headwater.lake.working import under_of
 
     from .check_commands import show_publication
@@ -113,6 +124,8 @@ def add(
 
     if name is not None and paths != ("-",):
         raise click.UsageError("--name goes with '-' (standard input) as the only path.")
+    if dry_run and "-" in paths:
+        raise click.UsageError("--dry-run cannot read standard input: it would be gone afterwards.")
     with context.open() as project:
         if paths == ("-",):
             published = add_standard_input(
@@ -121,6 +134,9 @@ def add(
             return show_publication(context, published)
         if under is None:
             under = under_of(project, dataset, paths[0]) if len(paths) == 1 else ""
+        if dry_run:
+            found = preview_files(project, dataset, paths, under=under, branch=branch, mirror=mirror)
+            return _previewed(context, found)
         with file_progress("adding") as progress:
             version = add_files(
                 project,
@@ -135,7 +151,22 @@ def add(
                 progress=progress,
             )
         published = publish(project, dataset, version=version.id, branch=branch, merge=True)
+        if published.published and len(paths) == 1:
+            note_published(project, paths[0])
     return show_publication(context, published, _joined(version, published.version, branch, paths))
+
+
+def _previewed(context: Context, found: Preview) -> int:
+    from .working_commands import listed
+
+    def render() -> str:
+        counts = f"{len(found.added):,} added, {len(found.changed):,} changed, {len(found.removed):,} removed"
+        lines = [f"against {found.against or 'nothing yet'}: {counts} ({size(found.bytes)}), {found.same:,} the same"]
+        lines += listed("+ ", found.added) + listed("~ ", found.changed) + listed("- ", found.removed)
+        return "\n".join([*lines, "nothing was put; without --dry-run it is"])
+
+    context.show(found, render)
+    return 0
 
 
 def _joined(added: Version, published: Version, branch: str, paths: tuple[str, ...]) -> str:
@@ -149,8 +180,8 @@ def _joined(added: Version, published: Version, branch: str, paths: tuple[str, .
 
 @data.command("show")
 @click.argument("ref", type=REF)
-@click.option("--files", "limit", default=20, show_default=True, help="How many files to list.")
-@click.option("--prefix", default="", help="Only files whose paths begin so.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 20_000), help="How many files to list.")
+@click.option("--under", "prefix", default="", help="Only files whose paths begin so: a folder, or part of a name.")
 @pass_context
 def show_command(context: Context, ref: str, limit: int, prefix: str) -> None:
     """Show one version: what it is, where it came from, its files."""
@@ -169,7 +200,7 @@ def show_command(context: Context, ref: str, limit: int, prefix: str) -> None:
             "",
         ]
         rows = [(e.path, size(e.size), e.rows, e.media, e.digest[:12]) for e in page.files]
-        more = "\n… more: --prefix or --files" if page.after else ""
+        more = "\n… more: --under or --limit; 'hw data ls' goes by folders" if page.after else ""
         return "\n".join(head) + table(("path", "size", "rows", "type", "digest"), rows, right=(1, 2)) + more
 
     context.show({"version": version, "files": page}, render)
@@ -208,7 +239,7 @@ def branch(context: Context, dataset: str, name: str | None, at: str, delete: bo
 @click.argument("dataset", type=DATASET)
 @click.argument("name", required=False)
 @click.option("--at", default="main", show_default=True, help="The version it names.")
-@click.option("--why", default="", help="Why this version has a name.")
+@click.option("--reason", "-r", "why", default="", help="Why this version has a name.")
 @pass_context
 def tag_command(context: Context, dataset: str, name: str | None, at: str, why: str) -> None:
     """Show the tags of DATASET, or give a version the NAME, which then never moves."""
@@ -265,12 +296,15 @@ def revert_command(context: Context, dataset: str, to: str, branch: str, message
 @click.argument("dataset", type=DATASET)
 @click.argument("source")
 @click.option("--into", default="main", show_default=True, help="The branch that takes it.")
+@click.option("--take", type=click.Choice(("ours", "theirs")), help="Paths changed on both sides: INTO's, or SOURCE's.")
 @click.option("--message", "-m", default="")
 @pass_context
-def merge_command(context: Context, dataset: str, source: str, into: str, message: str) -> int:
+def merge_command(
+    context: Context, dataset: str, source: str, into: str, take: Literal["ours", "theirs"] | None, message: str
+) -> int:
     """Merge SOURCE (a branch or version) into a branch by path; checks run, and it moves when they pass.
 
-    A path changed on both sides is a conflict that names it.
+    A path changed differently on both sides is a conflict that names it, with exit code 1; --take settles those.
     """
     from headwater.check import publish
     from headwater.lake import merge
@@ -278,6 +312,6 @@ def merge_command(context: Context, dataset: str, source: str, into: str, messag
     from .check_commands import show_publication
 
     with context.open() as project:
-        version = merge(project, dataset, source, into, message=message)
+        version = merge(project, dataset, source, into, message=message, take=take or "")
         published = publish(project, dataset, version=version.id, branch=into)
     return show_publication(context, published)

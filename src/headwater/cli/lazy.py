@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import click
+
+
+class WordyCommand(click.Command):
+    """A command whose first argument may be a word that stands for another command: ``hw run cancel`` and ``hw run``.
+
+    ``words`` maps each word to ``module:attribute`` in this package.
+    """
+
+    words: ClassVar[Mapping[str, str]] = {}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in self.words:
+            module, _, attribute = self.words[args[0]].partition(":")
+            other: click.Command = getattr(importlib.import_module(f"headwater.cli.{module}"), attribute)
+            return other.make_context(f"{info_name} {args[0]}", args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent=parent, **extra)
 
 
 class LazyGroup(click.Group):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .context import Context, pass_context, size, table
+from .context import Context, counted, pass_context, size, table
 from .lazy import LazyGroup
 from .progress import file_progress
 
@@ -79,6 +79,34 @@ def mirror_command(context: Context, datasets: tuple[str, ...], to: str | None, 
         found = mirror(source, target, datasets, progress=progress)
     context.show(found, lambda: _mirrored(found))
     return 1 if any(each.problems for each in found) else 0
+
+
+@click.command("merge")
+@click.argument("runs", nargs=-1)
+@click.option("--from", "folder", required=True, metavar="FOLDER", help="The project in which they were made.")
+@click.option("--filter", "-f", "condition", default="", help="All runs that this holds for; default: every run.")
+@pass_context
+def merge_runs_command(context: Context, runs: tuple[str, ...], folder: str, condition: str) -> None:
+    """Bring RUNS of the project in FOLDER to this one: parameters, metrics, logs, files, results, the data they read.
+
+    Ids, times and authors stay. Run it again after an interruption, or later: what is here is passed over. A run that
+    is under way is left for the next time.
+    """
+    from headwater.trace.carrying import merge_runs
+
+    with _both(context, folder) as (here, there), file_progress("merging runs") as progress:
+        tell = None if progress is None else (lambda done, of: progress(done, of, 0))
+        found = merge_runs(there, here, list(runs), filter=condition, progress=tell)
+
+    def render() -> str:
+        lines = [
+            f"{counted(len(found.runs), 'run')} merged, {len(found.known):,} known already; "
+            f"{found.versions:,} versions, {found.objects:,} objects, {size(found.bytes)} sent"
+        ]
+        lines += [f"{run} is under way: merge again when it has ended" for run in found.under_way]
+        return "\n".join(lines)
+
+    context.show(found, render)
 
 
 def _show(context: Context, moved: Moved, verb: str) -> int:

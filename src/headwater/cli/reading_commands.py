@@ -22,7 +22,7 @@ _BLOCK = 4 << 20
 @click.option("--where", help="An SQL condition.")
 @click.option("--sql", help="A whole query; the tables are the view 'data'.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="Rows to show; 0 is all.")
-@click.option("--prefix", default="", help="Rows only of tables whose paths begin so.")
+@click.option("--under", "prefix", default="", help="Rows only of tables whose paths begin so.")
 @click.option("--path", help="Write the bytes of this file to standard output instead.")
 @click.option("--bytes", "span", metavar="A:B", help="Only bytes A up to B of --path; either may be left out.")
 @pass_context
@@ -41,7 +41,7 @@ def read_command(
     if path is not None:
         if columns or where or sql or prefix:
             raise click.UsageError(
-                "--path gives bytes as they are; --columns, --where, --sql and --prefix are for rows."
+                "--path gives bytes as they are; --columns, --where, --sql and --under are for rows."
             )
         _write_bytes(context, ref, path, *_span(span))
         return
@@ -137,16 +137,16 @@ def log_command(
 )
 @click.option("--statistics", is_flag=True, help="Also what each column holds: nulls, range, mean, distinct values.")
 @click.option("--key", help="Also the rows, matched by these columns (comma-separated).")
-@click.option("--prefix", default="", help="Statistics and rows only of tables whose paths begin so.")
+@click.option("--under", "prefix", default="", help="Statistics and rows only of tables whose paths begin so.")
 @pass_context
 def diff_command(context: Context, a: str, b: str, limit: int, statistics: bool, key: str | None, prefix: str) -> None:
     """Show what differs from version A to version B: paths, columns, rows."""
-    from headwater.lake import compare_columns, compare_rows, diff
+    from headwater import lake
 
     with context.open() as project:
-        found = diff(project, a, b, limit)
-        columns = compare_columns(project, a, b, prefix) if statistics else None
-        rows = compare_rows(project, a, b, key.split(","), prefix, limit) if key else None
+        found = lake.diff(project, a, b, limit)
+        columns = lake.compare_columns(project, a, b, prefix) if statistics else None
+        rows = lake.compare_rows(project, a, b, key.split(","), prefix, limit) if key else None
 
     def render() -> str:
         parts = [_paths(found)]

@@ -6,10 +6,23 @@ from typing import Any
 
 import click
 
-from .context import Context, pass_context, table, when
+from .context import Context, counted, pass_context, table, when
+from .lazy import LazyGroup
+
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "explain": ("explain_commands:explain_command", "Why a step of a run ran, or did not have to."),
+    "questions": ("approval_commands:questions", "What runs wait for."),
+    "approve": ("approval_commands:approve", "Say yes to what a run waits for."),
+    "reject": ("approval_commands:reject", "Say no to what a run waits for."),
+    "logs": ("log_commands:logs_command", "What a run and its steps printed; --follow while it runs."),
+    "progress": ("log_commands:progress_command", "How far a run is, and what runs now."),
+    "code": ("again_commands:code_command", "What code a run ran: modules, files, commit, packages."),
+    "cancel": ("log_commands:cancel_command", "End a flow that runs, here or elsewhere."),
+    "trials": ("tune_commands:trials_command", "Show the trials of a search, the best first."),
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=ELSEWHERE)
 def runs() -> None:
     """Runs of flows and of tracked blocks."""
 
@@ -34,9 +47,58 @@ def list_command(context: Context, condition: str, order: str, limit: int, metri
         values = (run.metrics[key].last if key in run.metrics else None for key in metrics)
         return (run.id, run.name, run.status, when(run.started_at), seconds, run.author, *values)
 
-    context.show(
-        page, lambda: table(("run", "name", "status", "started", "took", "by", *metrics), [row(r) for r in page.runs])
-    )
+    headers = ("run", "name", "status", "started", "took", "by", *metrics, "told from the one before")
+    rows = [(*row(run), told) for run, told in zip(page.runs, page.told, strict=True)]
+    context.show(page, lambda: table(headers, rows))
+
+
+@runs.command("archive")
+@click.argument("runs", nargs=-1)
+@click.option("--filter", "-f", "condition", default="", help="All runs that this holds for: metrics.auc < 0.6")
+@click.option("--undo", is_flag=True, help="Bring archived runs back.")
+@pass_context
+def archive(context: Context, runs: tuple[str, ...], condition: str, undo: bool) -> None:
+    """Leave RUNS out of lists; nothing is lost, and the filter archived = true shows them."""
+    from headwater.track import archive_runs
+
+    with context.open() as project:
+        moved = archive_runs(project, list(runs), filter=condition, archived=not undo)
+    said = "brought back" if undo else "archived"
+    context.show({"moved": moved}, lambda: f"{counted(moved, 'run')} {said}.")
+
+
+@runs.command("delete")
+@click.argument("runs", nargs=-1)
+@click.option("--filter", "-f", "condition", default="", help="All runs that this holds for: metrics.auc < 0.6")
+@click.option("--dry-run", is_flag=True, help="Only say which would go and which would stay.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@pass_context
+def delete(context: Context, runs: tuple[str, ...], condition: str, dry_run: bool, yes: bool) -> None:
+    """Delete RUNS: parameters, metrics, logs, files, and results that no other run used.
+
+    The row of a deleted run says when and by whom. A run stays that is under way, held, or that a model version
+    descends from. 'hw data collect' frees the bytes of files and results afterwards.
+    """
+    from headwater.trace import delete_runs
+
+    with context.open() as project:
+        found = delete_runs(project, list(runs), filter=condition, dry_run=True)
+        if found.runs and not dry_run:
+            if not yes and not context.as_json:
+                click.confirm(f"Delete {counted(len(found.runs), 'run')} for good?", abort=True)
+            found = delete_runs(project, list(found.runs))
+
+    def render() -> str:
+        verb = "deleted" if found.done else "would be deleted"
+        lines = [f"{counted(len(found.runs), 'run')} {verb}."]
+        lines += [f"{each.run} stays: {each.why}." for each in found.kept]
+        if found.done and found.runs:
+            lines.append(f"{found.event_rows:,} points and lines are gone; 'hw data collect --free' frees the rest.")
+        return "\n".join(lines)
+
+    context.show(found, render)
+    if found.kept and not found.runs:
+        raise click.exceptions.Exit(1)
 
 
 @runs.command("show")
@@ -54,6 +116,10 @@ def show(context: Context, run: str) -> None:
             f"{found.name}  {found.id}  {found.status}",
             f"{found.kind} by {found.author} on {found.host}, {when(found.started_at)} – {when(found.ended_at)}",
         ]
+        if found.code:
+            at = f", commit {found.environment['commit'][:12]}" if "commit" in found.environment else ""
+            changed = " with uncommitted changes" if "diff" in found.environment else ""
+            lines.append(f"its code and packages{at}{changed}: hw runs code {found.id}")
         if found.params:
             lines += ["", table(("parameter", "value"), sorted(found.params.items()))]
         if found.metrics:
@@ -112,17 +178,3 @@ def metrics_command(context: Context, run: str, key: str | None, points: int) ->
             ("step", "when", key), [(p.step, when(p.occurred_at), p.value) for p in series.points], right=(0, 2)
         ),
     )
-
-
-@runs.command("log")
-@click.argument("run")
-@click.option("--task", help="Only this task's lines.")
-@click.option("--limit", default=1000, show_default=True)
-@pass_context
-def log(context: Context, run: str, task: str | None, limit: int) -> None:
-    """Show what RUN and its steps printed."""
-    from headwater.track import read_log
-
-    with context.open() as project:
-        lines = read_log(project, run, task=task, limit=limit)
-    context.show(lines, lambda: "\n".join(f"{when(each.occurred_at)}  {each.text}" for each in lines) or "(nothing)")

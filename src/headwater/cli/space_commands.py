@@ -1,4 +1,4 @@
-"""Space and what must go: ``hw data collect``, ``delete``, ``hold``, ``erase``, ``find``; ``hw recover``."""
+"""Space and what must go: ``hw data collect``, ``delete``, ``hold``, ``accept-loss``, ``erase``, ``find``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import Context, pass_context, size, table, when
+from .sizes import ByteSize
 
 if TYPE_CHECKING:
     from headwater.trace.collected import Collection
@@ -34,16 +35,23 @@ def working(label: str) -> Iterator[None]:
 @click.command("collect")
 @click.option("--yes", is_flag=True, help="Free the bytes; without it this only tells what would be freed.")
 @click.option("--grace-hours", type=click.FloatRange(0), help="What is younger stays; default 24, or as configured.")
+@click.option(
+    "--results-to",
+    type=ByteSize(),
+    metavar="SIZE",
+    help="Also give up results of steps, the cheapest to compute again first, until the rest has this size: 10GiB.",
+)
 @pass_context
-def collect_command(context: Context, yes: bool, grace_hours: float | None) -> int:
+def collect_command(context: Context, yes: bool, grace_hours: float | None, results_to: int | None) -> int:
     """Tell what nothing needs any longer and why the rest stays; with --yes free it.
 
-    Below one hour of grace nobody else may be writing meanwhile. Exit code 1 when reading back found something wrong.
+    What --results-to gives up, the next run computes again and compares with what it was. Below one hour of grace
+    nobody else may be writing meanwhile. Exit code 1 when reading back found something wrong.
     """
     from headwater.trace.collecting import collect
 
     with context.open() as project, working("collecting"):
-        found = collect(project, free=yes, grace_hours=grace_hours)
+        found = collect(project, free=yes, grace_hours=grace_hours, results_to_bytes=results_to)
     context.show(found, lambda: _collection_text(found))
     return 1 if found.problems else 0
 
@@ -62,6 +70,9 @@ def _collection_text(found: Collection) -> str:
     lines.append("")
     packs = f"{found.packs_dropped} packs dropped, {found.packs_rewritten} written anew"
     lines.append(f"{verb} {found.objects:,} objects, {size(found.bytes)} ({packs})")
+    if found.recompute_s:
+        lines.append(f"computing the results given up again took {found.recompute_s:,.1f} s the last time")
+    lines += found.notes
     if found.disk_after is not None:
         lines.append(f"packs on disk: {size(found.disk_before)} before, {size(found.disk_after)} now")
     elif found.freed:
@@ -72,7 +83,7 @@ def _collection_text(found: Collection) -> str:
 
 @click.command("delete")
 @click.argument("ref")
-@click.option("--why", required=True, help="Why these bytes may go; kept for ever.")
+@click.option("--reason", "-r", "why", required=True, help="Why these bytes may go; kept for ever.")
 @pass_context
 def delete_command(context: Context, ref: str, why: str) -> None:
     """Decide that the bytes of a version, or of a whole DATASET, may go; 'hw data collect --yes' frees them.
@@ -91,7 +102,7 @@ def delete_command(context: Context, ref: str, why: str) -> None:
 
 @click.command("hold")
 @click.argument("ref", required=False)
-@click.option("--why", default="", help="For what it is kept.")
+@click.option("--reason", "-r", "why", default="", help="For what it is kept.")
 @click.option("--release", "release", metavar="ID", help="Release a hold.")
 @pass_context
 def hold_command(context: Context, ref: str | None, why: str, release: str | None) -> None:
@@ -106,6 +117,29 @@ def hold_command(context: Context, ref: str | None, why: str, release: str | Non
         found = list_holds(project)
     rows = [(h.id, h.ref, h.why, h.by, when(h.at)) for h in found]
     context.show(found, lambda: table(("hold", "what", "why", "by", "since"), rows))
+
+
+@click.command("accept-loss")
+@click.argument("packs", nargs=-1)
+@click.option("--reason", "-r", "why", default="", help="What happened to the bytes; kept for ever.")
+@pass_context
+def accept_loss_command(context: Context, packs: tuple[str, ...], why: str) -> int:
+    """Write PACKS off that no backup brings back; without PACKS show those lost and those accepted.
+
+    What of them still reads is kept. Afterwards collecting works again, reading what was lost says so, and
+    'hw verify' names the loss as accepted. Exit code 1: packs are lost that nobody accepted.
+    """
+    from headwater.trace.losing import accept_loss, list_losses
+
+    with context.open() as project, working("looking at every pack"):
+        if packs:
+            accept_loss(project, packs, why)
+        found = list_losses(project)
+    rows = [(each.pack, size(each.size), each.entries, each.objects, each.by, when(each.at or None), each.why)
+            for each in found]  # fmt: skip
+    head = ("pack", "size", "holds", "needed", "accepted by", "at", "reason")
+    context.show(found, lambda: table(head, rows, right=(1, 2, 3)))
+    return 1 if any(not each.by for each in found) else 0
 
 
 @click.command("find")
@@ -134,7 +168,9 @@ def find_command(context: Context, text: str) -> int:
 @click.option("--where", default="", help="Rows that meet this SQL condition.")
 @click.option("--path", default="", help="Files whose paths fit this pattern.")
 @click.option("--also", multiple=True, metavar="TEXT", help="A text that names the subject elsewhere.")
-@click.option("--why", default="", help="Which request or duty this answers; kept for ever, so without the name.")
+@click.option(
+    "--reason", "-r", "why", default="", help="Which request or duty this answers; kept for ever, so without the name."
+)
 @click.option("--yes", is_flag=True, help="Erase; without it this only tells what would change.")
 @pass_context
 def erase_command(
@@ -175,7 +211,7 @@ def _erasure_text(found: Erasure) -> str:
         lines.append(click.style("left:", fg="red"))
         lines.append(table(("store", "what", "why"), [(e.store, e.what, e.why) for e in found.left[:_SHOWN]]))
     if not found.id:
-        lines.append("nothing was changed; --yes with --why does it")
+        lines.append("nothing was changed; --yes with --reason does it")
     return "\n".join(lines)
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.duck import connect
 from headwater.durable import crash_point
-from headwater.errors import ConflictError
 
 from .parquet import quote, to_parquet
 from .schema import from_document
-from .sealing import _record
+from .sealing import replace_seals
 from .tail import Seal, Span, list_seals
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def _may(value: Any) -> bool:
 
 
 def _rows(project: Any, seal: Seal) -> Iterator[dict[str, Any]]:
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with connect() as connection:
         cursor = connection.execute(f"SELECT * FROM {_source(project, seal)} ORDER BY file_row_number")
         names = [column[0] for column in cursor.description or ()]
         while page := cursor.fetchmany(2000):
@@ -70,20 +68,15 @@ def rewrite_seal(project: Any, seal: Seal, cells: Cells, without: Without, also:
     Raises:
         ConflictError: another process gathered the seal meanwhile: look again.
     """
-    import duckdb
-
     schema = from_document(seal.stream, seal.schema)
-    with tempfile.TemporaryDirectory(prefix="headwater-erase-") as work, duckdb.connect() as connection:
+    with tempfile.TemporaryDirectory(prefix="headwater-erase-") as work, connect() as connection:
         select = _select(connection, _source(project, seal), list(schema.columns), cells, without)
         target = Path(work) / "rows.parquet"
         to_parquet(connection, schema, select, target, seal.rows)
         digest, size = project.objects.put_file(target)
     crash_point("erase.events.durable")
     with project.ledger.write() as tx:
-        made = _record(tx, schema, digest, size, seal.rows, (seal.first_at, seal.last_at))
-        sql = "UPDATE seals SET replaced_by = ? WHERE id = ? AND replaced_by IS NULL"
-        if tx.execute(sql, (made.id, seal.id)) != 1:
-            raise ConflictError(f"seal {seal.id} was gathered by another process: run it again.")
+        replace_seals(tx, [seal], schema, digest, size, seal.rows, (seal.first_at, seal.last_at))
         also(tx)
 
 

@@ -59,6 +59,7 @@ class EventLog:
     def begin_again(self) -> None:
         """Start as a new writer in the child of a fork."""
         self._tail.begin_again()
+        self._reader.forget()
         self._begin()
 
     def append(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from headwater.duck import connect
 from headwater.errors import InvalidInputError, NotFoundError, StorageError, UnavailableError
 
 from .parquet import quote, read_parquet_sql, read_payload_sql
@@ -58,6 +59,9 @@ class Result:
         return self._cursor.table("result").__arrow_c_stream__(requested_schema)
 
 
+_inherited: list[object] = []
+
+
 class Reader:
     """Runs queries over a tail and the sealed objects. Thread-safe."""
 
@@ -93,7 +97,7 @@ class Reader:
         with tempfile.TemporaryDirectory(prefix="query-", dir=self._work()) as name:
             tails = _write_tails(snapshot, Path(name))
             sealed = self._sealed(snapshot)
-            cursor = duckdb.connect() if guarded else self._cursor()
+            cursor = connect() if guarded else self._cursor()
             try:
                 cursor.execute("SET python_enable_replacements = false")
                 if guarded:
@@ -119,6 +123,8 @@ class Reader:
 
     def forget(self) -> None:
         """Begin with a new database; what a child process does after a fork."""
+        # The threads of the inherited one stayed behind, and taking it down without them ends the process.
+        _inherited.append(self._database)
         self._lock = threading.Lock()
         self._database = None
 
@@ -130,12 +136,10 @@ class Reader:
                 self._database = None
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
         with self._lock:
             if self._database is None:
                 # Connecting takes 35 ms, a cursor of an open database less than one.
-                self._database = duckdb.connect()
+                self._database = connect()
             return self._database.cursor()
 
     def _sealed(self, snapshot: Snapshot) -> dict[tuple[str, str], list[Path]]:

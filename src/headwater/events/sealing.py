@@ -7,11 +7,12 @@ that a reader sees them in one place or the other. What is left of a segment is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headwater.duck import connect
 from headwater.durable import crash_point
 from headwater.errors import ConflictError
 
@@ -94,11 +95,7 @@ class Sealer:
         span = (min(seal.first_at for seal in group), max(seal.last_at for seal in group))
         try:
             with self._ledger.write() as tx:
-                made = _record(tx, schema, digest, size, rows, span)
-                for seal in group:
-                    sql = "UPDATE seals SET replaced_by = ? WHERE id = ? AND replaced_by IS NULL"
-                    if tx.execute(sql, (made.id, seal.id)) != 1:
-                        raise ConflictError(f"seal {seal.id} was gathered by another process.")
+                replace_seals(tx, group, schema, digest, size, rows, span)
         except ConflictError:
             return
 
@@ -106,11 +103,25 @@ class Sealer:
     def _folder(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
         import tempfile
 
-        import duckdb
-
-        with tempfile.TemporaryDirectory(prefix="seal-", dir=self._work()) as name, duckdb.connect() as connection:
+        with tempfile.TemporaryDirectory(prefix="seal-", dir=self._work()) as name, connect() as connection:
             connection.execute(f"SET temp_directory = {quote(Path(name) / 'spill')}")
             yield connection, Path(name)
+
+
+def replace_seals(
+    tx: WriteTx, group: Sequence[Seal], schema: Schema, digest: str, size: int, rows: int, span: tuple[int, int]
+) -> Seal:
+    """Record the seal of an object that takes the place of others, in this transaction.
+
+    Raises:
+        ConflictError: another process replaced one of them meanwhile.
+    """
+    made = _record(tx, schema, digest, size, rows, span)
+    for seal in group:
+        sql = "UPDATE seals SET replaced_by = ? WHERE id = ? AND replaced_by IS NULL"
+        if tx.execute(sql, (made.id, seal.id)) != 1:
+            raise ConflictError(f"seal {seal.id} was gathered by another process: run it again.")
+    return made
 
 
 def _record(tx: WriteTx, schema: Schema, digest: str, size: int, rows: int, span: tuple[int, int]) -> Seal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from headwater.duck import connect
 from headwater.errors import HeadwaterError
 
 from .parquet import read_parquet_sql
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
 
 def verify_seals(ledger: Ledger, objects: ObjectStore) -> Iterator[Finding]:
     """Yield a finding for each seal whose object is missing, unreadable, or has other rows than listed."""
-    import duckdb
-
     from headwater.objects.findings import Finding
 
     with ledger.read() as tx:
         seals = list_seals(tx, None, Span())
-    with duckdb.connect() as connection:
+    with connect() as connection:
         for seal in seals:
             wrong = _problem(connection, objects, seal)
             if wrong:

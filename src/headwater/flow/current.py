@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +15,9 @@ if TYPE_CHECKING:
 
 RUN = "HEADWATER_RUN"
 TASK = "HEADWATER_TASK"
-_runs: dict[tuple[int, str], ActiveRun] = {}
+_runs: dict[tuple[int, int, str], ActiveRun] = {}
+# The task of a thread, where steps run in threads: the environment belongs to all of them.
+_task: ContextVar[str | None] = ContextVar("headwater_task", default=None)
 
 
 def current_run_id() -> str | None:
@@ -21,7 +27,15 @@ def current_run_id() -> str | None:
 
 def current_task_id() -> str | None:
     """Return the id of the task that this code runs in, None outside of a step's process."""
-    return os.environ.get(TASK) or None
+    return _task.get() or os.environ.get(TASK) or None
+
+
+def enter(environ: Mapping[str, str], *, thread: bool) -> None:
+    """Let code that runs from now on be of the task that the variables name: in this thread, or in this process."""
+    mine = dict(environ)
+    if thread:
+        _task.set(mine.pop(TASK, None))
+    os.environ.update(mine)
 
 
 def project_here() -> Project:
@@ -41,19 +55,20 @@ def active_run() -> ActiveRun | None:
     run = current_run_id()
     if run is None:
         return None
-    key = (os.getpid(), run)
+    key = (os.getpid(), threading.get_ident(), run)
     if key not in _runs:
         _runs[key] = ActiveRun(project_here(), run, run)
     return _runs[key]
 
 
 def finish() -> bool:
-    """Send what this process's steps logged, and let go of the project; tell whether anything was logged."""
+    """Send what this thread's step logged, and let go of the project where none runs beside it; tell whether it did."""
     logged = False
-    from headwater.project.current import close_current
-
-    for key in [key for key in _runs if key[0] == os.getpid()]:
+    me = (os.getpid(), threading.get_ident())
+    for key in [key for key in _runs if key[:2] == me]:
         _runs.pop(key).close()
         logged = True
-    close_current()
+    opened = sys.modules.get("headwater.project.current")
+    if opened is not None and _task.get() is None:
+        opened.close_current()
     return logged

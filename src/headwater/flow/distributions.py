@@ -6,14 +6,15 @@ what is installed; it is made again when that list changes.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from headwater.canonical import digest
-from headwater.track.capture import installed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -31,8 +32,7 @@ class Installed:
     """The installed distributions, by what they are imported as."""
 
     def __init__(self, cache: Path) -> None:
-        names = installed()
-        self.digest = digest("\n".join(names).encode())
+        self.digest = digest("\n".join(_folders()).encode())
         self._path = cache / f"installed-{self.digest[:32]}.msgpack"
         self._all: dict[str, Distribution] | None = None
         self._by_module: dict[str, list[str]] = {}
@@ -67,10 +67,20 @@ class Installed:
         return self._all
 
 
+def _folders() -> list[str]:
+    """Return the folders of all metadata with when they were made: installing a version again makes a new one."""
+    found = []
+    for place in sys.path:
+        try:
+            entries = [entry for entry in os.scandir(place or ".") if entry.name.endswith((".dist-info", ".egg-info"))]
+        except OSError:
+            continue
+        found += [f"{entry.path} {entry.stat().st_mtime_ns}" for entry in entries]
+    return sorted(found)
+
+
 def _write(path: Path, data: bytes) -> None:
     """Write a cache file, all of it or nothing; a full disk only means that it is made again."""
-    import os
-
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,8 +103,14 @@ def _read_metadata() -> list[Distribution]:
         if not name or name in found:
             continue
         needs = [_required(text) for text in each.requires or () if "extra ==" not in text]
-        found[name] = Distribution(name, each.version, sorted(by_name.get(name, ())), needs)
+        version = each.version + _source_of(each.read_text("direct_url.json"), each.read_text("RECORD"))
+        found[name] = Distribution(name, version, sorted(by_name.get(name, ())), needs)
     return list(found.values())
+
+
+def _source_of(url: str | None, record: str | None) -> str:
+    """Return what tells apart two installations of one version from a checkout or an address, "" for an index's."""
+    return f" ({digest((record or url).encode())[:12]})" if url else ""
 
 
 def _required(text: str) -> str:
@@ -107,7 +123,5 @@ def _plain(name: str) -> str:
 
 
 def _stdlib() -> frozenset[str]:
-    import sys
-
     # Headwater itself is not counted: its version is no part of what a step computes.
     return sys.stdlib_module_names | {"headwater"}

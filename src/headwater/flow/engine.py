@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from headwater.canonical import digest_of
-from headwater.errors import CorruptError, InvalidInputError, NotFoundError, UserCodeError
+from headwater.errors import CorruptError, HeadwaterError, InvalidInputError, NotFoundError, UserCodeError
 from headwater.ids import new_id
 
-from .binding import bind, unbind
-from .keys import Code, make_call, shown
-from .memory import Answer, Result, find
+from .arguments import Arguments
+from .binding import bind
+from .execution import Execution
+from .handles import NONE_GIVEN
+from .items import ITEMS
+from .keys import Code
+from .live import LiveTasks, Spectator
+from .memory import Answer, Asked, find_many
+from .patience import patiently
 from .reads import Now, ReadItem
 from .recording import Recorder
-from .saving import Part, Saved, fetch, load, save
+from .saving import Part, fetch_place, load
 from .scheduler import Scheduler
-from .steps import Step
+from .steps import Flow, Step
 from .tasks import TaskHandle, TaskReport, TaskState
-from .unsound import runtime_warnings, static_warnings
+from .unsound import static_warnings
 
 if TYPE_CHECKING:
     from headwater.project import Project
 
+    from .cancelling import Cancellation
     from .finding import Found
-    from .pool import Job
 
 _HELD_BYTES = 256 << 20
+# How many calls of a map have their keys made before the memory is asked for them.
+_TOGETHER = 5000
 
 
 class FlowStopped(BaseException):
     """Raised in a flow that is only explained, where it needs a value that is not known."""
+
+
+class RunCancelled(BaseException):
+    """Raised in a flow whose run was cancelled: at its next call of a step, or where it waits for one."""
+
+
+# Names of the nested flows that call now, joined by /, and whether one of them is strict.
+_within: ContextVar[tuple[str, bool]] = ContextVar("headwater_flow_within", default=("", False))
 
 
 class Engine:
@@ -51,7 +67,8 @@ class Engine:
         strict: bool,
         forget: bool = False,
         dry: bool = False,
-        on_task: Callable[[TaskReport], None] | None = None,
+        on: str = "processes",
+        spectator: Spectator | None = None,
     ) -> None:
         self.project = project
         self.found = found
@@ -59,23 +76,31 @@ class Engine:
         self.strict = strict
         self.forget = forget
         self.dry = dry
-        self.on_task = on_task
+        self.on = on
+        self.spectator = spectator
+        self.live = LiveTasks()
+        self.execution = Execution(self)
+        self.arguments = Arguments(self)
+        self.cancelled: Cancellation | None = None
         self.run_id = new_id(project.clock())
         self.lock = threading.RLock()
         self.tasks: list[TaskState] = []
         cache = (project.root or self.root) / ".headwater" / "cache" / "flow"
         self.work = cache / f"run-{self.run_id}"
         self.code = Code(found.tree, cache)
-        self.now = Now(self.root, found.tree, self._resolve)
+        self.now = Now(self.root, found.tree, self.resolve)
         self.recorder = Recorder(self)
         self.scheduler = Scheduler(self, cache, workers)
         self.begin_run: Callable[[Any], None] = lambda tx: None
+        self.keep_environment: Callable[[], None] = lambda: None
+        self.end_run: Callable[[Any], None] = lambda tx: None
         self.held: dict[str, bytes] = {}
         self.held_bytes = 0
         self.reads: list[ReadItem] = []
         self._by_key: dict[str, TaskState] = {}
         self._calls: dict[str, int] = {}
         self._names: dict[int, str] = {}
+        self._flows: dict[str, int] = {}
         self._stopped = False
         self.logged = False
 
@@ -83,23 +108,55 @@ class Engine:
 
     def call(self, step: Step[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskHandle:
         """Take a call of a step: remembered at once, executed soon, or after what it waits for."""
-        name = self._name_of(step)
         with self.lock:
-            task = TaskState(self, new_id(self.project.clock()), len(self.tasks), step, name)
-            number = self._calls[name] = self._calls.get(name, 0) + 1
-            task.slot = f"{self.found.ref}|{name}|{number}"
-            task.bound = bind(step.function, args, kwargs)
-            task.dependencies = list(dict.fromkeys(self._handles(task.bound)))
-            self.tasks.append(task)
+            task = self._take_call(step, args, kwargs)
             self.advance(task, raising=True)
         return TaskHandle(task)
+
+    def call_many(
+        self, step: Step[Any, Any], groups: Iterable[tuple[Any, ...]], fixed: dict[str, Any]
+    ) -> list[TaskHandle]:
+        """Take a call of a step for each group of arguments; the memory is asked for all of them together."""
+        with self.lock:
+            tasks = [self._take_call(step, group, fixed) for group in groups]
+            for start in range(0, len(tasks), _TOGETHER):
+                self._advance_many(tasks[start : start + _TOGETHER])
+        return [TaskHandle(task) for task in tasks]
+
+    @contextmanager
+    def within(self, flow: Flow[Any, Any]) -> Iterator[None]:
+        """Group the calls of the block under a flow's name; the second time it is called, under ``name#2``."""
+        outer, strict = _within.get()
+        path = f"{outer}/{flow.name}" if outer else flow.name
+        number = self._flows[path] = self._flows.get(path, 0) + 1
+        token = _within.set((path if number == 1 else f"{path}#{number}", strict or flow.strict))
+        try:
+            yield
+        finally:
+            _within.reset(token)
+
+    def _take_call(self, step: Step[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskState:
+        self.go_on()
+        name = self._name_of(step)
+        task = TaskState(self, new_id(self.project.clock()), len(self.tasks), step, name)
+        task.within, task.strict = _within.get()
+        number = self._calls[name] = self._calls.get(name, 0) + 1
+        task.bound = bind(step.function, args, kwargs)
+        # A call on an item of data is compared with the last one on that item, wherever in the list it stood.
+        item = next((value.name for value in task.bound.values() if isinstance(value, ITEMS)), number)
+        task.slot = f"{self.found.ref}|{name}|{item}"
+        task.dependencies = list(dict.fromkeys(self.handles_in(task.bound)))
+        for each in task.dependencies:
+            each.dependents.append(task)
+        self.tasks.append(task)
+        return task
 
     def _name_of(self, step: Step[Any, Any]) -> str:
         if id(step) not in self._names:
             self._names[id(step)] = self.found.name_of(step)
         return self._names[id(step)]
 
-    def _handles(self, value: Any) -> Iterator[TaskState]:
+    def handles_in(self, value: Any) -> Iterator[TaskState]:
         """Yield the tasks whose handles stand in a value, however deep; each container is looked into once."""
         waiting, looked = [value], set()
         while waiting:
@@ -125,14 +182,26 @@ class Engine:
         if bad is not None:
             self._give_up(task, bad)
         elif all(each.status == "done" for each in task.dependencies):
+            self._advance_many([task], raising=raising)
+
+    def _advance_many(self, tasks: list[TaskState], *, raising: bool = True) -> None:
+        """Make the keys of tasks, ask the memory for those that can be asked for, and go on with its answers."""
+        asked: list[TaskState] = []
+        for task in tasks:
+            if any(each.status != "done" for each in task.dependencies):
+                self.advance(task, raising=raising)
+                continue
             try:
-                self._decide(task)
+                if self._make_key(task):
+                    asked.append(task)
             except Exception as error:
                 task.why = "not run: its key could not be made"
                 self.fail(task, "failed", str(error), "")
                 task.seen = raising
                 if raising:
+                    self._decide(asked, raising=True)
                     raise
+        self._decide(asked, raising=raising)
 
     def _give_up(self, task: TaskState, bad: TaskState) -> None:
         if bad.status == "unknown":
@@ -142,92 +211,79 @@ class Engine:
         task.why = f"not run: step {bad.step.__name__}, which it needs, {bad.outcome}"
         self.fail(task, "skipped", f"step {bad.step.__name__}, which it needs, {bad.outcome}", bad.traceback)
 
-    def _decide(self, task: TaskState) -> None:
+    def _make_key(self, task: TaskState) -> bool:
+        """Make a task's key; tell whether it is now to be decided about: not when the same call runs already."""
         task.ingredients = self.code.ingredients(task.name, self.found.also)
-        self._save_arguments(task)
+        self.arguments.save(task)
         assert task.call is not None
         task.key = digest_of([task.ingredients[0], task.call.digest()])
-        other = self._by_key.get(task.key)
-        if other is not None and other is not task and other.status == "running" and not task.step.options.impure:
-            task.dependencies.append(other)
-            return
-        answer = self._ask(task)
-        if answer.result is not None:
-            task.result, task.why = answer.result, answer.why
-            task.warnings = list(answer.result.warnings)
-            self.succeed(task, "remembered")
-            return
-        task.why = answer.why
-        if self.dry:
-            task.status, task.outcome = "unknown", "would run"
-            self._settled(task)
-            return
-        self._by_key[task.key] = task
-        task.status = "running"
-        hazards = self.code.closure(task.name, self.found.also).hazards
-        task.warnings = static_warnings(task.step.options, hazards)
-        self.scheduler.start(task)
+        return not self._waits_for_same(task)
 
-    def _ask(self, task: TaskState) -> Answer:
-        assert task.call is not None and task.ingredients is not None
+    def _waits_for_same(self, task: TaskState) -> bool:
+        other = self._by_key.get(task.key)
+        if other is None or other is task or other.status != "running" or task.step.options.impure:
+            return False
+        task.dependencies.append(other)
+        other.dependents.append(task)
+        return True
+
+    def _decide(self, tasks: list[TaskState], *, raising: bool) -> None:
+        """Take the memory's answers for tasks whose keys are made: remembered, or started."""
+        try:
+            answers = self._ask(tasks)
+        except HeadwaterError as error:
+            for task in tasks:
+                task.why = "not run: the memory could not be asked"
+                self.fail(task, "failed", error.message, "")
+            if raising:
+                raise
+            return
+        for task, answer in zip(tasks, answers, strict=True):
+            if answer.result is not None:
+                task.result, task.why = answer.result, answer.why
+                task.warnings = list(answer.result.warnings)
+                task.saved = {}  # made anew, should the result prove damaged
+                self.succeed(task, "remembered")
+                continue
+            if self._waits_for_same(task):
+                continue  # a task before it in this list has the same key, and was started just now
+            task.why = answer.why
+            if self.dry:
+                task.status, task.outcome = "unknown", "would run"
+                self._settled(task)
+                continue
+            self._by_key[task.key] = task
+            task.status = "running"
+            hazards = self.code.closure(task.name, self.found.also).hazards
+            task.warnings = static_warnings(task.step.options, hazards)
+            if task.warnings and self.is_strict(task):
+                self.fail(task, "failed", f"the step is strict, and {task.warnings[0]}", "")
+                continue
+            self.scheduler.start(task)
+
+    def _ask(self, tasks: list[TaskState]) -> list[Answer]:
+        said = [self._unasked(task) for task in tasks]
+        open_ = [task for task, answer in zip(tasks, said, strict=True) if answer is None]
+        if not open_:
+            return [answer for answer in said if answer is not None]
+        self.recorder.settle()
+        found = iter(patiently(lambda: self._remembered(open_), give_up=lambda: self.cancelled is not None))
+        return [next(found) if answer is None else answer for answer in said]
+
+    def _remembered(self, tasks: list[TaskState]) -> list[Answer]:
+        with self.project.ledger.read() as tx:
+            return list(find_many(tx, self.project.objects, self.now, [_asked(task) for task in tasks]))
+
+    def _unasked(self, task: TaskState) -> Answer | None:
+        """Return the answer for a task for which the memory is not asked, None where it is."""
         if task.step.options.impure:
             return Answer(result=None, why="ran: it is declared impure, so it always runs")
         if task.forced or self.forget:
             return Answer(result=None, why=task.forced or "ran again: the memory was left out on request")
-        self.recorder.settle()
-        with self.project.ledger.read() as tx:
-            return find(tx, self.project.objects, self.now, task.key, task.slot, task.ingredients[1], task.call)
-
-    def _save_arguments(self, task: TaskState) -> None:
-        classes: dict[str, str] = {}
-        digests: dict[str, str] = {}
-        words: dict[str, str] = {}
-        for name, value in task.bound.items():
-            what = f"the argument '{name}' of step '{task.step.__name__}'"
-            saved = self._saved(value, what)
-            task.saved[name] = saved
-            digests[name] = saved.digest
-            words[name] = self._shown(value)
-            for each in {each for part in saved.parts for each in part.classes}:
-                self._add_class(each, classes)
-        for earlier in task.dependencies:
-            for part in earlier.result.parts if earlier.result else ():
-                for named in part.classes:
-                    self._add_class(named, classes)
-        task.call = make_call(task.step.options, digests, words, classes, self.root)
-
-    def _saved(self, value: Any, what: str) -> Saved:
-        if isinstance(value, TaskHandle):
-            assert value.task.result is not None
-            return Saved(parts=value.task.result.parts)
-        return save(value, what, special=self._special)
-
-    def _special(self, value: Any) -> Any:
-        """Spell handles and data refs inside of arguments."""
-        if isinstance(value, TaskHandle):
-            assert value.task.result is not None
-            return {"$value": [msgspec.to_builtins(part) for part in value.task.result.parts]}
-        from .refs import DataRef
-
-        if isinstance(value, DataRef):
-            dataset = value.ref.partition("@")[0]
-            return {"$version": [dataset, self._resolve(value.ref)[1]]}
         return None
 
-    def _shown(self, value: Any) -> str:
-        if isinstance(value, TaskHandle):
-            return f"the result of {value.step_name}"
-        return shown(value)
-
-    def _add_class(self, name: str, classes: dict[str, str]) -> None:
-        module, _, qualname = name.partition(":")
-        if self.found.tree.has(module) and module in self.found.tree.files:
-            if qualname:
-                classes[name] = self.code.closure(name, self.found.also).digest
-            else:
-                classes[name] = self.found.tree.files[module].digest
-
-    def _resolve(self, ref: str) -> tuple[str, str]:
+    def resolve(self, ref: str) -> tuple[str, str]:
+        """Return the root and the id of the version that a ref names now."""
         from headwater.lake import resolve
 
         version = resolve(self.project, ref)
@@ -244,6 +300,8 @@ class Engine:
     def fail(self, task: TaskState, outcome: str, error: str, traceback: str) -> None:
         """Note that a task has none; under the lock."""
         task.status, task.outcome, task.error, task.traceback = "failed", outcome, error, traceback
+        if task.step.options.optional and outcome in ("failed", "killed"):
+            task.warnings.append("it is optional: the run goes on without it and without what depends on it")
         task.ended_at = self.project.clock()
         self._settled(task)
 
@@ -251,42 +309,60 @@ class Engine:
         if self._by_key.get(task.key) is task:
             del self._by_key[task.key]
         self.recorder.task_ended(task)
-        task.done.set()
-        if self.on_task is not None and not self.dry:
-            self.on_task(task.report())
-        for each in self.tasks:
-            if each.status == "waiting" and task in each.dependencies:
+        task.settled()
+        if self.spectator is not None and not self.dry:
+            self.spectator.ended(task.report())
+        for each in task.dependents:
+            if each.status == "waiting":
                 self.advance(each)
 
     # -- values --------------------------------------------------------------------------------------------------
 
-    def value_of(self, task: TaskState) -> Any:
-        """Wait for a task and return its value; a result that turns out damaged is computed again."""
+    def failed(self, task: TaskState) -> bool:
+        """Wait for a task and tell whether it gave no result: then the flow has seen so."""
+        if self.dry and task.status == "unknown":
+            raise FlowStopped(task.step.__name__)
+        self.wait(task)
+        if task.status != "failed":
+            return False
+        _see(task)
+        return True
+
+    def value_of(self, task: TaskState, default: Any = NONE_GIVEN) -> Any:
+        """Wait for a task and return its value, or the default of one that failed.
+
+        A result that turns out damaged is computed again.
+        """
         while True:
-            if self.dry and task.status == "unknown":
-                raise FlowStopped(task.step.__name__)
-            self.wait(task)
-            if task.status == "failed":
-                task.seen = True
+            if self.failed(task):
+                if default is not NONE_GIVEN:
+                    return default
                 raise UserCodeError(
                     f"step '{task.step.__name__}' {task.outcome}: {task.error}", task.traceback, task=task.id
                 )
             assert task.result is not None
             try:
-                return load(task.result.parts, self.content, trust=True)
+                return patiently(functools.partial(load, task.result.parts, self.content, trust=True))
             except (CorruptError, NotFoundError) as error:
                 self.make_again(task, error)
 
     def wait(self, task: TaskState) -> None:
         """Return when the task has ended."""
         # In pieces, so that Ctrl-C is heard.
-        while not task.done.wait(0.5):
+        while not task.wait(0.25):
             self.scheduler.check()
+            self.go_on()
+        self.go_on()
 
-    def content(self, part: Part) -> bytes:
-        """Return the bytes of a part."""
+    def go_on(self) -> None:
+        """Raise RunCancelled in the flow's function once its run was cancelled."""
+        if self.cancelled is not None:
+            raise RunCancelled(str(self.cancelled))
+
+    def content(self, part: Part) -> bytes | Path:
+        """Return the bytes of a part, or a file that holds them."""
         found = self.held.get(part.digest)
-        return found if found is not None else fetch(self.project.objects, part)
+        return found if found is not None else fetch_place(self.project.objects, part)
 
     def hold(self, contents: dict[str, bytes]) -> None:
         """Keep small parts at hand for the steps that come next."""
@@ -306,52 +382,7 @@ class Engine:
             self.recorder.broken(task.result.id)
             task.forced = "ran again: the remembered result is damaged"
             task.result, task.status = None, "waiting"
-            task.done.clear()
             self.advance(task)
-
-    def request_of(self, task: TaskState) -> dict[str, Any]:
-        """Return what a worker needs to run a task.
-
-        Raises:
-            DamagedInput: the result of an earlier step cannot be read any more.
-        """
-        contents: dict[str, bytes] = {}
-        paths: dict[str, str] = {}
-        bound = {}
-        for name, saved in task.saved.items():
-            bound[name] = [msgspec.to_builtins(part) for part in saved.parts]
-            for digest, data in saved.contents.items():
-                contents[digest] = data
-        for dependency in task.dependencies:
-            if dependency.result is None or not self._is_argument(task, dependency):
-                continue
-            try:
-                for part in dependency.result.parts:
-                    self._provide(part, contents, paths)
-            except (CorruptError, NotFoundError) as error:
-                raise DamagedInput(dependency, error) from error
-        args, kwargs = unbind(task.step.function, bound)
-        modules = self.code.closure(task.name, self.found.also).modules
-        environ = {
-            "HEADWATER_RUN": self.run_id, "HEADWATER_TASK": task.id, "HEADWATER_AS": self.project.actor.name,
-        }  # fmt: skip
-        return {
-            "step": task.name, "name": task.step.__name__, "args": args, "kwargs": kwargs, "contents": contents,
-            "paths": paths, "modules": modules, "environ": environ,
-        }  # fmt: skip
-
-    def _is_argument(self, task: TaskState, dependency: TaskState) -> bool:
-        return any(each is dependency for each in self._handles(task.bound))
-
-    def _provide(self, part: Part, contents: dict[str, bytes], paths: dict[str, str]) -> None:
-        if part.digest in contents or part.digest in paths:
-            return
-        if part.digest in self.held:
-            contents[part.digest] = self.held[part.digest]
-        elif part.size <= 1 << 20:
-            contents[part.digest] = fetch(self.project.objects, part)
-        else:
-            paths[part.digest] = str(self.project.objects.cached_path(part.stored or part.digest))
 
     # -- the run -------------------------------------------------------------------------------------------------
 
@@ -382,18 +413,29 @@ class Engine:
 
     def verdict(self) -> tuple[str, str, str]:
         """Return status, error and traceback of the run: failed when a task failed and the flow did not look."""
-        bad = next((task for task in self.tasks if task.outcome in ("failed", "killed") and not task.seen), None)
+        bad = next(
+            (
+                task
+                for task in self.tasks
+                if task.outcome in ("failed", "killed") and not task.seen and not task.step.options.optional
+            ),
+            None,
+        )
         if bad is None:
             return "done", "", ""
         return "failed", f"step '{bad.step.__name__}' {bad.outcome}: {bad.error}", bad.traceback
 
     def stop(self) -> None:
-        """End the workers at once; tasks not ended are marked killed."""
+        """End the workers at once, keep what they had finished; tasks not ended are marked cancelled, or killed."""
         self.scheduler.stop()
+        self.recorder.flush()
+        outcome, why = "killed", "the run was stopped"
+        if self.cancelled is not None:
+            outcome, why = "cancelled", f"the run was {self.cancelled}"
         with self.lock:
             for task in self.tasks:
                 if task.status in ("waiting", "running"):
-                    self.fail(task, "killed", "the run was stopped", "")
+                    self.fail(task, outcome, why, "")
 
     def finish(self, status: str, error: str, traceback: str) -> None:
         """End the workers and record how the run ended, with all that is not recorded yet."""
@@ -412,66 +454,21 @@ class Engine:
         """Return how each task went, in the order of the calls."""
         return [task.report() for task in self.tasks]
 
-    def take_answer(self, task: TaskState, answer: dict[str, Any]) -> None:
-        """Take what a worker says of a task; called by the scheduler."""
-        with self.lock:
-            task.seconds = float(answer.get("seconds", 0.0))
-            warnings = runtime_warnings(task.step.options, answer)
-            if "parts" not in answer or (warnings and self._is_strict(task)):
-                self._bad_answer(task, answer, warnings)
-                return
-            task.warnings += warnings
-            parts = tuple(msgspec.convert(part, Part) for part in answer["parts"])
-            self.hold(answer["contents"])
-            self.logged = self.logged or bool(answer.get("logged"))
-            reads = tuple(msgspec.convert(read, ReadItem) for read in answer["reads"])
-            task.result = Result(
-                id=new_id(self.project.clock()),
-                static_key="" if task.step.options.impure else task.key,
-                step=task.name,
-                output=Saved(parts=parts).digest,
-                parts=parts,
-                reads=reads,
-                seconds=task.seconds,
-                warnings=tuple(task.warnings),
-                created_at=self.project.clock(),
-            )
-            self.recorder.result_made(task, answer)
-
-    def _is_strict(self, task: TaskState) -> bool:
-        return (self.strict or task.step.options.strict) and not task.step.options.impure
-
-    def _bad_answer(self, task: TaskState, answer: dict[str, Any], warnings: list[str]) -> None:
-        if task.attempts <= task.step.options.retries and "parts" not in answer:
-            self.scheduler.start(task)
-            return
-        if "parts" in answer:
-            self.fail(task, "failed", f"the step is strict, and {warnings[0]}", "")
-        elif "killed" in answer:
-            self.fail(task, "killed", answer["killed"], "")
-        else:
-            self.fail(task, "failed", answer["error"], answer.get("traceback", ""))
-
-    def job_of(self, task: TaskState, ended: Callable[[dict[str, Any]], None]) -> Job:
-        """Return a task as a job for the pool."""
-        from .pool import Job
-
-        closure = self.code.closure(task.name, self.found.also)
-        return Job(
-            step=task.name,
-            code=closure.digest,
-            imports=closure.inner,
-            request=self.request_of(task),
-            timeout_s=task.step.options.timeout_s,
-            ended=ended,
-            said=lambda level, text: self.recorder.line(task.id, level, text),
-        )
+    def is_strict(self, task: TaskState) -> bool:
+        """Tell whether an undeclared read of a task is an error."""
+        return (self.strict or task.strict or task.step.options.strict) and not task.step.options.impure
 
 
-class DamagedInput(Exception):
-    """The result of an earlier task cannot be read: it has to be made again first."""
+def _see(task: TaskState) -> None:
+    """Note that the flow looked at a failure, and so at those that it came of."""
+    waiting = [task]
+    while waiting:
+        each = waiting.pop()
+        if not each.seen:
+            each.seen = True
+            waiting += [earlier for earlier in each.dependencies if earlier.status == "failed"]
 
-    def __init__(self, task: TaskState, error: Exception) -> None:
-        super().__init__(str(error))
-        self.task = task
-        self.error = error
+
+def _asked(task: TaskState) -> Asked:
+    assert task.call is not None and task.ingredients is not None
+    return Asked(task.key, task.slot, task.ingredients[1], task.call)

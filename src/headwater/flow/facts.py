@@ -13,10 +13,13 @@ import msgspec
 
 from headwater.canonical import digest
 
+from .constants import is_constant
+from .effects import Effects, effects_of
 from .hazards import hazard_of
-from .mentions import Mentions, chain_of
+from .mentions import Call, Mentions, chain_of
 
-FORMAT = 2
+FORMAT = 5
+_HOLDERS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Imported(msgspec.Struct, frozen=True, array_like=True):
@@ -27,36 +30,36 @@ class Imported(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Hazard(msgspec.Struct, frozen=True, array_like=True):
-    """A call that no key can see: its line, what it is, and whether a seed settles it."""
+    """A call that no key can see: its line, what it is, and the option that settles it (``hazards``)."""
 
     line: int
     text: str
-    seeded: bool
+    settles: str
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):
     """One statement of the top level.
 
     ``mentions`` are chains of names: ``helpers.normalise`` begins with a global name of the module,
-    ``@pkg.mod:attr`` is what a function imports by itself. ``acting`` are those that the statement may change or
-    run when the module is imported, ``stored`` those that it assigns to. ``outer``: it may change what is not the
-    project's. ``constant``: it binds names to literals, which nothing can change. ``ordered``: its place counts.
-    ``defines``: a function or class. ``bases``: those of a class; ``notes``: a class that learns of its subclasses.
+    ``@pkg.mod:attr`` is what a function imports by itself. ``constant``: it binds names to values that nothing can
+    change. ``ordered``: its place counts. ``defines``: a function or class. ``bases``: those of a class; ``notes``: a
+    class that learns of its subclasses. ``docs`` is the digest of its docstrings; ``asks``: whether it asks for
+    ``docs`` or even for the ``source`` of code.
     """
 
     digest: str
     line: int
     binds: list[str]
     mentions: list[str]
-    acting: list[str]
-    stored: list[str]
+    effects: Effects
     defines: bool
     bases: list[str]
     notes: bool
-    outer: bool
     constant: bool
     ordered: bool
     hazards: list[Hazard]
+    docs: str = ""
+    asks: str = ""
 
 
 class Facts(msgspec.Struct, frozen=True, array_like=True):
@@ -71,6 +74,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     unused: list[str]
     digest: str
     error: str
+    docs: str = ""
 
 
 def read_facts(module: str, package: str, source: bytes) -> Facts:
@@ -78,19 +82,20 @@ def read_facts(module: str, package: str, source: bytes) -> Facts:
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError) as error:
-        whole = Statement(digest(source), 1, [], [], [], [], False, [], False, True, False, True, [])
+        whole = Statement(digest(source), 1, [], [], Effects(), False, [], False, False, True, [])
         return Facts(module, [whole], {}, {}, [], [], [], digest(source), str(error))
-    reader = _Reader(module, package, keep_docs=b"__doc__" in source)
+    reader = _Reader(module, package)
+    reader.docs = _text_of(body)
     for node in body:
         reader.take(node)
     return reader.facts()
 
 
 class _Reader:
-    def __init__(self, module: str, package: str, *, keep_docs: bool) -> None:
+    def __init__(self, module: str, package: str) -> None:
         self.module = module
         self.package = package
-        self.keep_docs = keep_docs
+        self.docs = ""
         self.statements: list[Statement] = []
         self.bindings: dict[str, list[int]] = {}
         self.imports: dict[str, list[Imported]] = {}
@@ -111,23 +116,25 @@ class _Reader:
             self.bindings.setdefault(name, []).append(number)
         mentions = Mentions(self.package, self.imports_by_name())
         mentions.visit(node)
-        acting, stored, outer = self._acting(node)
-        text = _normalised(node, keep_docs=self.keep_docs)
+        constant = is_constant(node, self.imports_by_name())
+        effects = Effects() if constant else effects_of(node, self.package)
+        docs, asks = _docs(node), _asks(node)
+        text = _normalised(node)
         self.statements.append(
             Statement(
                 digest=digest(text.encode("utf-8", "surrogatepass")),
                 line=node.lineno,
                 binds=binds,
                 mentions=sorted(mentions.found),
-                acting=sorted(acting),
-                stored=sorted(stored),
-                defines=isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef),
+                effects=effects,
+                defines=isinstance(node, _HOLDERS),
                 bases=_bases(node),
                 notes=_notes_subclasses(node),
-                outer=outer,
-                constant=_is_constant(node),
-                ordered=not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or bool(acting),
-                hazards=[Hazard(*hazard) for call in mentions.calls if (hazard := hazard_of(call))],
+                constant=constant,
+                ordered=not isinstance(node, _HOLDERS) or bool(effects.acting),
+                hazards=_hazards(mentions.calls),
+                docs=docs,
+                asks=asks,
             )
         )
 
@@ -144,7 +151,7 @@ class _Reader:
         together = digest("".join(statement.digest for statement in self.statements).encode())
         return Facts(
             self.module, self.statements, self.bindings, self.imports, self.stars, self.eager, sorted(set(unused)),
-            together, "",
+            together, "", self.docs,
         )  # fmt: skip
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
@@ -163,32 +170,6 @@ class _Reader:
             else:
                 self.eager.append(f"{source}.{alias.name}")
                 self.imports.setdefault(alias.asname or alias.name, []).append(Imported(source, alias.name))
-
-    def _acting(self, node: ast.stmt) -> tuple[set[str], set[str], bool]:
-        """Return the chains that the statement may change on import, those it assigns, whether it may act outside."""
-        parts: list[ast.AST] = []
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            parts = list(node.decorator_list)
-        elif isinstance(node, ast.ClassDef):
-            parts = [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
-            parts += [each for each in node.body if isinstance(each, ast.Expr) and not _is_text(each)]
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            parts = [each for each in targets if not isinstance(each, ast.Name | ast.Tuple | ast.List)]
-            if node.value is not None and any(isinstance(each, ast.Call) for each in ast.walk(node.value)):
-                parts.append(node.value)
-        elif _acts(node):
-            parts = [node]
-        mentions = Mentions(self.package, {})
-        for part in parts:
-            mentions.visit(part)
-            mentions.found.update(mentions.stored)
-        outer = isinstance(node, ast.Expr) or any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts)
-        return (
-            mentions.found,
-            mentions.stored,
-            bool(parts) and outer and not isinstance(node, ast.FunctionDef | ast.ClassDef),
-        )
 
 
 def absolute(package: str, module: str | None, level: int) -> str:
@@ -214,12 +195,6 @@ def _notes_subclasses(node: ast.stmt) -> bool:
     if any(keyword.arg == "metaclass" for keyword in node.keywords):
         return True
     return any(isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body)
-
-
-def _acts(node: ast.stmt) -> bool:
-    if isinstance(node, ast.AugAssign | ast.Delete):
-        return True
-    return any(isinstance(each, ast.Call | ast.AugAssign | ast.Delete | ast.Subscript) for each in ast.walk(node))
 
 
 def _is_text(node: ast.stmt) -> bool:
@@ -261,24 +236,38 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield from _bound(child)
 
 
-def _is_constant(node: ast.stmt) -> bool:
-    if isinstance(node, ast.AnnAssign):
-        return node.value is not None and _is_literal(node.value)
-    return isinstance(node, ast.Assign) and _is_literal(node.value)
+def _hazards(calls: list[Call]) -> list[Hazard]:
+    found = dict.fromkeys(hazard_of(call) for call in calls)
+    return [Hazard(*each) for each in found if each is not None]
 
 
-def _is_literal(node: ast.expr) -> bool:
-    if isinstance(node, ast.UnaryOp):
-        return _is_literal(node.operand)
-    if isinstance(node, ast.Tuple):
-        return all(_is_literal(each) for each in node.elts)
-    return isinstance(node, ast.Constant)
+_ASKING_DOCS = {"__doc__", "getdoc"}
+_ASKING_SOURCE = {"getsource", "getsourcelines", "findsource", "co_firstlineno", "f_lineno", "tb_lineno", "co_code"}
 
 
-def _normalised(node: ast.stmt, *, keep_docs: bool) -> str:
+def _docs(node: ast.stmt) -> str:
+    texts = [_text_of(each.body) for each in ast.walk(node) if isinstance(each, _HOLDERS)]
+    return digest("\0".join(texts).encode("utf-8", "surrogatepass")) if any(texts) else ""
+
+
+def _text_of(body: list[ast.stmt]) -> str:
+    first = body[0] if body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return first.value.value
+    return ""
+
+
+def _asks(node: ast.stmt) -> str:
+    names = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+    names |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    names |= {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    if names & _ASKING_SOURCE:
+        return "source"
+    return "docs" if names & _ASKING_DOCS else ""
+
+
+def _normalised(node: ast.stmt) -> str:
     for each in ast.walk(node):
-        if keep_docs or not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        if each.body and _is_text(each.body[0]):
+        if isinstance(each, _HOLDERS) and each.body and _is_text(each.body[0]):
             each.body = each.body[1:] or [ast.Pass()]
     return ast.dump(node, annotate_fields=False)

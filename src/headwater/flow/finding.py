@@ -91,7 +91,7 @@ class Found:
 
 
 def find_flow(project: Project, flow: str | Flow[Any, Any], root: Path) -> Found:
-    """Return the flow of a ref (``module:name`` or a name) or of an imported flow.
+    """Return the flow of a ref (``module:name``, a name, or the path of its file) or of an imported flow.
 
     Raises:
         NotFoundError: there is none; the message names those there are.
@@ -100,7 +100,15 @@ def find_flow(project: Project, flow: str | Flow[Any, Any], root: Path) -> Found
     tree = read_tree(root.absolute())
     if isinstance(flow, Flow):
         return _of_object(flow, tree)
-    module, attribute = _locate(project, flow, tree)
+    from .described import is_described
+
+    in_file = is_described(flow)
+    if in_file:
+        from .described_code import FLOW, with_described
+
+        (tree, module), attribute = with_described(tree, flow), FLOW
+    else:
+        module, attribute = _locate(project, flow, tree)
     with _importing:
         from .importer import install, is_installed
         from .worker import users_traceback
@@ -112,13 +120,21 @@ def find_flow(project: Project, flow: str | Flow[Any, Any], root: Path) -> Found
         except BaseException as error:
             if not isinstance(error, Exception | SystemExit):
                 raise
-            raise UserCodeError(
+            told = UserCodeError(
                 f"{module} cannot be imported: {type(error).__name__}: {error}", users_traceback(error)
-            ) from error
+            )
+            if in_file:
+                from .described_code import import_error
+
+                raise import_error(root, flow, error, told) from error
+            raise told from error
         found = getattr(sys.modules[module], attribute, None)
     if not isinstance(found, Flow):
         raise NotFoundError(f"'{attribute}' in {module} is not a flow: mark it with @flow.", flow=flow)
-    return Found(found, tree, module, attribute)
+    made = Found(found, tree, module, attribute)
+    if in_file:
+        made.ref = flow
+    return made
 
 
 def _of_object(flow: Flow[Any, Any], tree: Tree) -> Found:
@@ -220,7 +236,9 @@ def list_flows(project: Project) -> list[FlowInfo]:
     """Return the flows of the project's folder in the order of their modules; no code of theirs is run."""
     if project.root is None:
         return []
-    return _infos(project, read_tree(project.root.absolute()))
+    from .described_code import list_described
+
+    return [*_infos(project, read_tree(project.root.absolute())), *list_described(project.root)]
 
 
 @operation("flow.show", needs="run:read")
@@ -230,7 +248,13 @@ def show_flow(project: Project, flow: str) -> FlowInfo:
     Raises:
         NotFoundError: there is none; the message names those there are.
     """
+    from .described import is_described, read_described
+
     if project.root is not None:
+        if is_described(flow):
+            from .described_code import info_of
+
+            return info_of(read_described(project.root, flow))
         tree = read_tree(project.root.absolute())
         module, attribute = _locate(project, flow, tree)
         for info in _infos(project, tree):

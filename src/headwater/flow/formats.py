@@ -9,8 +9,10 @@ import io
 import pickle
 import sys
 import types
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
+from . import frame_files
 from .saving import Format
 
 
@@ -24,17 +26,32 @@ def _is_array(value: Any) -> bool:
 
 
 def _save_npy(value: Any) -> bytes:
+    out = io.BytesIO()
+    _write_npy(value, out)
+    return out.getvalue()
+
+
+def _write_npy(value: Any, file: BinaryIO) -> bool:
     import numpy as np
 
-    out = io.BytesIO()
-    np.lib.format.write_array(out, value, allow_pickle=False)
-    return out.getvalue()
+    np.lib.format.write_array(file, value, allow_pickle=False)
+    return True
 
 
 def _load_npy(data: bytes) -> Any:
     import numpy as np
 
     return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def _read_npy(path: Path) -> Any:
+    """Return the array mapped from the file: what a step writes into it stays in the step's own memory."""
+    import numpy as np
+
+    try:
+        return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+    except ValueError:  # of a kind that numpy does not map
+        return np.load(path, allow_pickle=False)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -49,85 +66,24 @@ def _is_pandas(value: Any) -> bool:
     return type(value).__name__ in ("DataFrame", "Series") and _of(value, "pandas", "DataFrame", "Series")
 
 
-def _save_pandas(value: Any) -> bytes | None:
-    """Return Parquet with pandas' own metadata, None where it would not come back equal."""
-    if value.attrs:
-        return None
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        return None
-    single = type(value).__name__ == "Series"
-    frame = value.to_frame("0" if value.name is None else value.name) if single else value
-    if not all(type(name) is str for name in frame.columns):
-        return None
-    try:
-        table = pa.Table.from_pandas(frame)
-    except (pa.ArrowException, TypeError, ValueError):
-        return None
-    meta = dict(table.schema.metadata or {})
-    meta[b"headwater"] = b"series:unnamed" if single and value.name is None else b"series" if single else b"frame"
-    out = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(meta), out, compression="zstd")
-    data = out.getvalue()
-    return data if _comes_back(value, data) else None
-
-
-def _comes_back(value: Any, data: bytes) -> bool:
-    again = _load_pandas(data)
-    if type(again) is not type(value) or not again.equals(value):
-        return False
-    if type(value).__name__ == "Series":
-        return bool(again.dtype == value.dtype and again.index.dtype == value.index.dtype)
-    same = list(again.dtypes) == list(value.dtypes) and again.index.names == value.index.names
-    return bool(same and again.index.dtype == value.index.dtype and again.columns.dtype == value.columns.dtype)
-
-
-def _load_pandas(data: bytes) -> Any:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(data))
-    kind = (table.schema.metadata or {}).get(b"headwater", b"frame")
-    frame = table.to_pandas()
-    if kind == b"frame":
-        return frame
-    series = frame.iloc[:, 0]
-    return series.rename(None) if kind == b"series:unnamed" else series
-
-
 def _is_polars(value: Any) -> bool:
     return type(value).__name__ == "DataFrame" and _of(value, "polars", "DataFrame")
-
-
-def _save_polars(value: Any) -> bytes:
-    out = io.BytesIO()
-    value.write_parquet(out)
-    return out.getvalue()
-
-
-def _load_polars(data: bytes) -> Any:
-    import polars as pl
-
-    return pl.read_parquet(io.BytesIO(data))
 
 
 def _is_arrow(value: Any) -> bool:
     return type(value).__name__ == "Table" and _of(value, "pyarrow", "Table")
 
 
-def _save_arrow(value: Any) -> bytes:
-    import pyarrow.parquet as pq
-
-    out = io.BytesIO()
-    pq.write_table(value, out, compression="zstd")
-    return out.getvalue()
+def _write_bytes(value: Any, file: BinaryIO) -> bool:
+    file.write(value)
+    return True
 
 
-def _load_arrow(data: bytes) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(io.BytesIO(data))
+def _read_bytearray(path: Path) -> bytearray:
+    made = bytearray(path.stat().st_size)
+    with path.open("rb") as file:
+        file.readinto(made)
+    return made
 
 
 def _is_estimator(value: Any) -> bool:
@@ -186,8 +142,25 @@ def _load_pickle(data: bytes) -> Any:
     return pickle.loads(data)
 
 
+def _is_notebook(value: Any) -> bool:
+    return type(value).__name__ == "ExecutedNotebook" and _of(value, "headwater", "ExecutedNotebook")
+
+
+def _load_notebook(data: bytes) -> Any:
+    from .notebook_files import ExecutedNotebook
+
+    return ExecutedNotebook(data)
+
+
 def why_not(value: Any) -> str:
     """Return why pickle, the last resort, does not take a value."""
+    code = getattr(value, "__code__", None)
+    if code is not None and ("<locals>" in value.__qualname__ or value.__name__ == "<lambda>"):
+        over = f", closed over {', '.join(code.co_freevars)}" if code.co_freevars else ""
+        return (
+            f"it does not fit in a pickle: it is a function without a name of its own in a module{over}. Define it at "
+            "the top level of a module, and pass what it needs as arguments"
+        )
     try:
         pickle.dumps(value, protocol=5)
     except Exception as error:  # noqa: BLE001  # whatever a class's own pickling raises is the answer
@@ -224,15 +197,23 @@ def classes_in(form: Format, data: bytes) -> tuple[str, ...]:
 
 BUILT_IN: tuple[Format, ...] = (
     Format(
-        name="bytes", takes=lambda value: type(value) is bytes, save=lambda value: bytes(value), load=lambda data: data
+        name="bytes", takes=lambda value: type(value) is bytes, save=lambda value: bytes(value), load=lambda data: data,
+        write=_write_bytes, read=Path.read_bytes, size=len,
     ),
-    Format(name="bytearray", takes=lambda value: type(value) is bytearray, save=lambda v: bytes(v), load=bytearray),
-    Format(name="npy", takes=_is_array, save=_save_npy, load=_load_npy),
+    Format(
+        name="bytearray", takes=lambda value: type(value) is bytearray, save=lambda value: bytes(value), load=bytearray,
+        write=_write_bytes, read=_read_bytearray, size=len,
+    ),
+    Format(name="ipynb", takes=_is_notebook, save=bytes, load=_load_notebook),
+    Format(
+        name="npy", takes=_is_array, save=_save_npy, load=_load_npy,
+        write=_write_npy, read=_read_npy, size=lambda value: int(value.nbytes),
+    ),
     Format(name="npy-scalar", takes=_is_scalar, save=lambda value: _save_npy(value.reshape(())), load=_load_scalar),
-    Format(name="parquet", takes=_is_pandas, save=_save_pandas, load=_load_pandas),
-    Format(name="parquet-polars", takes=_is_polars, save=_save_polars, load=_load_polars),
-    Format(name="parquet-arrow", takes=_is_arrow, save=_save_arrow, load=_load_arrow),
+    frame_files.format_of("parquet", _is_pandas, frame_files.PANDAS),
+    frame_files.format_of("parquet-polars", _is_polars, frame_files.POLARS),
+    frame_files.format_of("parquet-arrow", _is_arrow, frame_files.ARROW),
     Format(name="skops", takes=_is_estimator, save=_save_skops, load=_load_skops, trusted=False),
     Format(name="code", takes=_is_code, save=_save_code, load=_load_code, trusted=False),
     Format(name="pickle", takes=lambda value: True, save=_save_pickle, load=_load_pickle, trusted=False),
-)
+)  # fmt: skip

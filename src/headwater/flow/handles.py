@@ -7,6 +7,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 R = TypeVar("R")
 
+NONE_GIVEN: Any = object()
+"""Stands for a default that was not given."""
+
 _REFUSED = [
     "__bool__", "__iter__", "__len__", "__contains__", "__getitem__", "__lt__", "__le__", "__gt__", "__ge__",
     "__eq__", "__ne__", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__",
@@ -20,18 +23,25 @@ class Handle(ABC, Generic[R]):
     """The result of a step that may not be there yet.
 
     ``result()`` waits for it. Passing the handle to another step makes that step wait instead. Whatever needs the
-    value itself (truth, comparison, iteration, arithmetic) raises and says so.
+    value itself (truth, comparison, iteration, arithmetic) raises and says so. A step that failed has no value:
+    ``failed`` says so, and ``result(default=...)`` gives the default instead.
     """
 
     step_name: str
 
     @abstractmethod
-    def result(self) -> R:
-        """Wait for the step and return its result.
+    def result(self, default: Any = NONE_GIVEN) -> R:
+        """Wait for the step and return its result, or ``default``, where one is given, when it failed.
 
         Raises:
-            UserCodeError: the step failed; carries the user's own traceback.
+            UserCodeError: the step failed, or was not run since what it needs failed, and no default is given;
+                carries the user's own traceback.
         """
+
+    @property
+    @abstractmethod
+    def failed(self) -> bool:
+        """Wait for the step and tell whether it gave no result: it failed, or what it needs did."""
 
     @abstractmethod
     def done(self) -> bool:
@@ -50,15 +60,25 @@ class Handle(ABC, Generic[R]):
 
 
 class Immediate(Handle[R]):
-    """A handle whose value is there: what a flow called without a project hands around."""
+    """A handle whose value is there, or is absent for good: what a flow called without a project hands around."""
 
-    def __init__(self, step_name: str, value: R) -> None:
+    def __init__(self, step_name: str, value: R, error: Exception | None = None) -> None:
         self.step_name = step_name
         self._value = value
+        self._error = error
 
-    def result(self) -> R:
-        """Return the value."""
-        return self._value
+    def result(self, default: Any = NONE_GIVEN) -> R:
+        """Return the value, or the default where the optional step failed; without one raise what it raised."""
+        if self._error is None:
+            return self._value
+        if default is NONE_GIVEN:
+            raise self._error
+        return default  # type: ignore[no-any-return]  # whatever the flow takes instead of the value
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the step, which is optional, failed."""
+        return self._error is not None
 
     def done(self) -> bool:
         """Return True."""

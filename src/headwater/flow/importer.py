@@ -11,6 +11,19 @@ from collections.abc import Sequence
 
 from .tree import SourceFile, Tree
 
+_MOST_KEPT = 10_000
+_kept: dict[tuple[str, str], types.CodeType] = {}
+
+
+def _compiled(path: str, digest: str, source: bytes) -> types.CodeType:
+    """Return the code of a module; a process that runs many flows compiles each file once."""
+    found = _kept.get((path, digest))
+    if found is None:
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        found = _kept[path, digest] = compile(source, path, "exec", dont_inherit=True)
+    return found
+
 
 class SnapshotFinder(importlib.abc.MetaPathFinder):
     """Finds the project's modules in a tree, before anything else does."""
@@ -56,11 +69,17 @@ class SnapshotLoader(importlib.abc.InspectLoader):
         """Run the module's code in its namespace."""
         lines = self.file.source.decode("utf-8", "replace").splitlines(keepends=True)
         linecache.cache[self.path] = (len(self.file.source), None, lines, self.path)
-        exec(compile(self.file.source, self.path, "exec", dont_inherit=True), module.__dict__)
+        exec(_compiled(self.path, self.file.digest, self.file.source), module.__dict__)
 
     def is_package(self, fullname: str) -> bool:
         """Tell whether the module is a package."""
         return self.file.is_package
+
+    def get_resource_reader(self, fullname: str) -> object:
+        """Return what ``importlib.resources`` reads files beside a package's modules with."""
+        from importlib.readers import FileReader
+
+        return FileReader(self)  # type: ignore[arg-type]  # of a loader it only asks for the path
 
     def get_data(self, path: str) -> bytes:
         """Return the bytes of a file beside the module."""

@@ -45,10 +45,13 @@ class Call(msgspec.Struct, frozen=True):
     seed: int | None
     save: str | None
     shown: dict[str, str]
+    programs: dict[str, str] = {}
+    notebooks: dict[str, str] = {}
 
     def digest(self) -> str:
         """Return the digest of what counts."""
-        return digest_of([self.args, self.env, self.files, self.classes, self.seed, self.save])
+        counted = [self.args, self.env, self.files, self.classes, self.seed, self.save, self.programs, self.notebooks]
+        return digest_of(counted)
 
 
 class Code:
@@ -108,7 +111,13 @@ def platform_tag() -> str:
 def make_call(
     options: Options, args: Mapping[str, str], shown: Mapping[str, str], classes: Mapping[str, str], root: Path
 ) -> Call:
-    """Return the call's part of a key, with declared variables and files as they are now."""
+    """Return the call's part of a key, with declared variables, files, programs and notebooks as they are now."""
+    programs, notebooks = {}, {}
+    if options.programs or options.notebooks:
+        from .identities import notebook_identity, program_identity
+
+        programs = {name: program_identity(name, root) for name in sorted(options.programs)}
+        notebooks = {name: notebook_identity(name, root) for name in sorted(options.notebooks)}
     return Call(
         args=dict(args),
         env={name: env_digest(name) for name in sorted(options.env)},
@@ -117,6 +126,8 @@ def make_call(
         seed=options.seed,
         save=options.save,
         shown=dict(shown),
+        programs=programs,
+        notebooks=notebooks,
     )
 
 
@@ -141,6 +152,8 @@ def difference(old: Ingredients, old_call: Call, new: Ingredients, new_call: Cal
         lambda: f"{new.platform} instead of {old.platform}" if old.platform != new.platform else "",
         lambda: _argument_difference(old_call, new_call),
         lambda: _one_changed(old_call.files, new_call.files, "the file"),
+        lambda: _one_changed(old_call.programs, new_call.programs, "the program"),
+        lambda: _one_changed(old_call.notebooks, new_call.notebooks, "the code of the notebook"),
         lambda: _one_changed(old_call.env, new_call.env, "the environment variable"),
         lambda: _class_difference(old_call, new_call),
         lambda: f"the seed is {new_call.seed}, was {old_call.seed}" if old_call.seed != new_call.seed else "",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from headwater.objects import ObjectStore
 
 _CANDIDATES = 20
+# How many keys are looked up at once: so many candidates are held together.
+_TOGETHER = 5000
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,29 +42,101 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Asked(NamedTuple):
+    """What the memory is asked for: a key, and what to say why by when there is no result of it."""
+
+    key: str
+    slot: str
+    ingredients: Ingredients
+    call: Call
+
+
+class Remembered(NamedTuple):
+    """A result to be remembered, what its key was made of, and the results that it was made from."""
+
+    result: Result
+    slot: str
+    ingredients: tuple[str, Ingredients]
+    call: Call
+    inputs: Sequence[str]
+    versions: Sequence[str] = ()  # that items among the arguments were listed from
+
+
 def find(tx: Tx, objects: ObjectStore, now: Now, key: str, slot: str, ingredients: Ingredients, call: Call) -> Answer:
     """Return the newest result of a key whose reads all hold and whose bytes are there, or say why there is none."""
+    return find_many(tx, objects, now, [Asked(key, slot, ingredients, call)])[0]
+
+
+def find_many(tx: Tx, objects: ObjectStore, now: Now, asked: Sequence[Asked]) -> list[Answer]:
+    """Return what the memory says to each key, in order, asking ledger and object store for all of them together."""
+    found: list[Answer] = []
+    for start in range(0, len(asked), _TOGETHER):
+        found += _find_some(tx, objects, now, asked[start : start + _TOGETHER])
+    return found
+
+
+_SPOILED = {1: "the remembered result was damaged", 2: "the remembered result was collected to free its space"}
+
+
+def _find_some(tx: Tx, objects: ObjectStore, now: Now, asked: Sequence[Asked]) -> list[Answer]:
+    candidates: dict[str, list[Result | str]] = {}
+    decode = _Decoder()
+    for row in _rows_of(tx, [each.key for each in asked]):
+        mine = candidates.setdefault(row.static_key, [])
+        if len(mine) < _CANDIDATES:
+            mine.append(_SPOILED[row.broken] if row.broken else decode.result(row))
+    absent = _absent(objects, candidates.values())
+    answers = [_judged(now, candidates.get(each.key, ()), absent) for each in asked]
+    return [
+        answer if isinstance(answer, Answer) else Answer(result=None, why=_said(tx, answer, each))
+        for answer, each in zip(answers, asked, strict=True)
+    ]
+
+
+def _rows_of(tx: Tx, keys: Sequence[str]) -> list[Any]:
+    columns = "id, static_key, step, output, parts, reads, seconds, warnings, created_at, broken"
+    if len(keys) == 1:
+        query = f"SELECT {columns} FROM results WHERE static_key = ? ORDER BY created_at DESC, id DESC LIMIT ?"
+        return tx.all(query, (keys[0], _CANDIDATES))
+    rows = tx.all_in(f"SELECT {columns} FROM results WHERE static_key IN (??)", keys)
+    rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
+    return rows
+
+
+def _absent(objects: ObjectStore, candidates: Iterable[Sequence[Result | str]]) -> frozenset[str]:
+    """Return which bytes of the candidates are gone; those of older ones are asked for only where they are needed."""
+    digests = [
+        part.stored or part.digest
+        for each in candidates
+        for result in each
+        if isinstance(result, Result)
+        for part in result.parts
+    ]
+    return frozenset(objects.missing(digests)) if digests else frozenset()
+
+
+def _judged(now: Now, candidates: Sequence[Result | str], absent: frozenset[str]) -> Answer | str:
+    """Return the first candidate that counts, else why the newest does not, "" where there is none."""
     reason = ""
-    rows = tx.all(
-        "SELECT id, static_key, step, output, parts, reads, seconds, warnings, created_at, broken FROM results "
-        "WHERE static_key = ? ORDER BY created_at DESC, id DESC LIMIT ?",
-        (key, _CANDIDATES),
-    )
-    for row in rows:
-        if row.broken:
-            reason = reason or "the remembered result was damaged"
+    for result in candidates:
+        if isinstance(result, str):
+            reason = reason or result
             continue
-        result = result_of(row)
         changed = now.changed(result.reads)
+        lost = next((each for part in result.parts if (each := part.stored or part.digest) in absent), None)
         if changed is not None:
             reason = reason or sentence(changed, now.digest(changed.kind, changed.name))
-        elif absent := objects.missing([part.stored or part.digest for part in result.parts]):
-            reason = reason or f"the remembered result's bytes are gone ({absent[0][:12]}…)"
+        elif lost is not None:
+            reason = reason or f"the remembered result's bytes are gone ({lost[:12]}…)"
         else:
             return Answer(
                 result=result, why=f"remembered from {_when(result.created_at)}: nothing it depends on changed"
             )
-    return Answer(result=None, why=f"ran again: {reason}" if reason else _why_none(tx, slot, ingredients, call))
+    return reason
+
+
+def _said(tx: Tx, reason: str, asked: Asked) -> str:
+    return f"ran again: {reason}" if reason else _why_none(tx, asked.slot, asked.ingredients, asked.call)
 
 
 def _why_none(tx: Tx, slot: str, ingredients: Ingredients, call: Call) -> str:
@@ -77,64 +152,94 @@ def _why_none(tx: Tx, slot: str, ingredients: Ingredients, call: Call) -> str:
     return f"ran again: {difference(old, old_call, ingredients, call) or 'it was not remembered'}"
 
 
-def record(
-    tx: WriteTx, result: Result, *, slot: str, ingredients: tuple[str, Ingredients], call: Call, inputs: Sequence[str]
-) -> None:
-    """Write a result, what its key was made of, and the edges to the versions and results that it came from."""
-    digest, body = ingredients
-    tx.execute(
+_COLUMNS = (
+    "id", "static_key", "step", "slot", "ingredients", "call", "reads", "output", "parts", "seconds", "warnings",
+    "created_at", "broken",
+)  # fmt: skip
+
+
+def record_many(tx: WriteTx, made: Sequence[Remembered]) -> None:
+    """Write results, what their keys were made of, and edges to the versions and results that they came from."""
+    bodies = {each.ingredients[0]: each.ingredients[1] for each in made}
+    tx.executemany(
         "INSERT INTO ingredients (digest, body) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
-        (digest, msgspec.json.encode(body).decode()),
+        [(digest, msgspec.json.encode(body).decode()) for digest, body in bodies.items()],
     )
-    tx.insert(
-        "results",
-        id=result.id,
-        static_key=result.static_key,
-        step=result.step,
-        slot=slot,
-        ingredients=digest,
-        call=msgspec.json.encode(call).decode(),
-        reads=msgspec.json.encode(result.reads).decode(),
-        output=result.output,
-        parts=msgspec.json.encode(result.parts).decode(),
-        seconds=result.seconds,
-        warnings=msgspec.json.encode(result.warnings).decode(),
-        created_at=result.created_at,
-        broken=0,
-    )
-    for read in result.reads:
+    tx.insert_many("results", _COLUMNS, map(_row, made))
+    tx.edges([edge for each in made for edge in _edges(each)])
+
+
+def _row(each: Remembered) -> tuple[Any, ...]:
+    result = each.result
+    return (
+        result.id, result.static_key, result.step, each.slot, each.ingredients[0], _text(each.call),
+        _text(result.reads), result.output, _text(result.parts), result.seconds, _text(result.warnings),
+        result.created_at, 0,
+    )  # fmt: skip
+
+
+def _edges(each: Remembered) -> Iterator[tuple[str, str, str]]:
+    me = f"result:{each.result.id}"
+    for read in each.result.reads:
         if read.kind == "ref":
-            tx.edge(f"result:{result.id}", "read", f"version:{read.version}")
+            yield me, "read", f"version:{read.version}"
         elif read.kind == "file":
-            tx.edge(f"result:{result.id}", "read", f"source:{_printable(read.name)}")
-    for used in dict.fromkeys(inputs):
-        tx.edge(f"result:{result.id}", "input", f"result:{used}")
+            yield me, "read", f"source:{_printable(read.name)}"
+    for used in dict.fromkeys(each.inputs):
+        yield me, "input", f"result:{used}"
+    for version in dict.fromkeys(each.versions):
+        yield me, "read", f"version:{version}"
 
 
-def mark_broken(tx: WriteTx, identifier: str) -> None:
-    """Note that a result's bytes are missing or damaged: it is never used again."""
-    tx.execute("UPDATE results SET broken = 1 WHERE id = ?", (identifier,))
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def mark_broken(tx: WriteTx, identifier: str, *, collected: bool = False) -> None:
+    """Note that a result's bytes are missing or damaged, or were collected: it is never used again."""
+    tx.execute("UPDATE results SET broken = ? WHERE id = ?", (2 if collected else 1, identifier))
 
 
 def result_of(row: Any) -> Result:
     """Return the result of a row of ``results``."""
-    return Result(
-        id=row.id,
-        static_key=row.static_key,
-        step=row.step,
-        output=row.output,
-        parts=msgspec.json.decode(row.parts, type=tuple[Part, ...]),
-        reads=msgspec.json.decode(row.reads, type=tuple[ReadItem, ...]),
-        seconds=row.seconds,
-        warnings=msgspec.json.decode(row.warnings, type=tuple[str, ...]),
-        created_at=row.created_at,
-    )
+    return _Decoder().result(row)
+
+
+class _Decoder:
+    """Makes results of rows; what many rows say alike is made once, and shared."""
+
+    def __init__(self) -> None:
+        self._reads: dict[str, tuple[ReadItem, ...]] = {"[]": ()}
+        self._warnings: dict[str, tuple[str, ...]] = {"[]": ()}
+        self._parts = msgspec.json.Decoder(tuple[Part, ...])
+
+    def result(self, row: Any) -> Result:
+        if row.reads not in self._reads:
+            self._reads[row.reads] = msgspec.json.decode(row.reads, type=tuple[ReadItem, ...])
+        if row.warnings not in self._warnings:
+            self._warnings[row.warnings] = msgspec.json.decode(row.warnings, type=tuple[str, ...])
+        return Result(
+            id=row.id,
+            static_key=row.static_key,
+            step=row.step,
+            output=row.output,
+            parts=self._parts.decode(row.parts),
+            reads=self._reads[row.reads],
+            seconds=row.seconds,
+            warnings=self._warnings[row.warnings],
+            created_at=row.created_at,
+        )
 
 
 def _when(at: int) -> str:
+    return _second(at // 1_000_000)
+
+
+@lru_cache(maxsize=64)
+def _second(at: int) -> str:
     import time
 
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at / 1e6)) + " UTC"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at)) + " UTC"
 
 
 def _printable(name: str) -> str:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_CHANGING = {
+    "append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "clear", "remove", "discard",
+    "appendleft", "popleft",
+}  # fmt: skip
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class Call:
-    """A call or use of something with a full dotted name: ``numpy.random.rand``."""
+    """A call or use of something with a full dotted name: ``numpy.random.rand``.
 
-    __slots__ = ("arguments", "line", "name")
+    ``first`` is its first argument where that is a text, ``keywords`` are the names of those that have one;
+    ``imported``: what the name begins with is a module.
+    """
 
-    def __init__(self, name: str, line: int, arguments: int) -> None:
+    __slots__ = ("arguments", "first", "imported", "keywords", "line", "name")
+
+    def __init__(
+        self, name: str, line: int, arguments: int = 0, *, first: str = "", keywords: Iterable[str] = (),
+        imported: bool = False,
+    ) -> None:  # fmt: skip
         self.name = name
         self.line = line
         self.arguments = arguments
+        self.first = first
+        self.keywords = frozenset(keywords)
+        self.imported = imported
 
 
 class _Scope:
@@ -28,18 +42,23 @@ class _Scope:
 
 
 class Mentions(ast.NodeVisitor):
-    """Gathers chains of names: ``found`` that are read, ``stored`` that are assigned to, ``calls`` by full name."""
+    """Gathers chains of names: ``found`` that are read, ``stored`` that are assigned to, ``calls`` by full name.
+
+    ``changed`` are those whose attributes or items are assigned to, or that are called for their effect alone.
+    """
 
     def __init__(self, package: str, imports: Mapping[str, str]) -> None:
         self.package = package
         self.imports = imports
         self.found: set[str] = set()
         self.stored: set[str] = set()
+        self.changed: set[str] = set()
         self.calls: list[Call] = []
         self._scopes: list[_Scope] = []
 
     def visit_Name(self, node: ast.Name) -> None:
-        self._mention(node, [])
+        if not isinstance(node.ctx, ast.Del):  # forgetting a name says nothing of what it named
+            self._mention(node, [])
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         parts: list[str] = []
@@ -51,19 +70,62 @@ class Mentions(ast.NodeVisitor):
             self._mention(base, parts[::-1], stored=not isinstance(node.ctx, ast.Load))
         else:
             self.visit(base)
+            if not isinstance(node.ctx, ast.Load):
+                self._change(base)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._change(node.value)
+            self._note_global(node.value, node.lineno)
+        elif self._full(chain_of(node.value) or "") == "os.environ":
+            self.calls.append(Call("os.environ[]", node.lineno, 1, first=_text(node.slice), imported=True))
+        self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Call):
+            self._change(node.value.func)
+        self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         chain = chain_of(node.func)
+        keywords = [each.arg for each in node.keywords if each.arg]
         if chain is not None:
-            count = len(node.args) + len(node.keywords)
-            self.calls.append(Call(self._full(chain), node.lineno, count))
+            full = self._full(chain)
+            self.calls.append(
+                Call(
+                    full,
+                    node.lineno,
+                    len(node.args) + len(node.keywords),
+                    first=_text(node.args[0]) if node.args else "",
+                    keywords=keywords,
+                    imported=full != chain and not full.startswith("?"),
+                )
+            )
+            self._whole_environment(node)
+            self._changed_global(node)
             if chain.rpartition(".")[2] in ("import_module", "__import__") and node.args:
                 self._import_by_text(node.args[0])
         self.generic_visit(node)
 
+    def _whole_environment(self, node: ast.Call) -> None:
+        for each in (*node.args, *(keyword.value for keyword in node.keywords)):
+            if self._full(chain_of(each) or "") == "os.environ":
+                self.calls.append(Call("os.environ whole", node.lineno))
+
+    def _changed_global(self, node: ast.Call) -> None:
+        """Note a method that changes a list, a dict or a set of the module, called in a function."""
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGING:
+            self._note_global(node.func.value, node.lineno)
+
+    def _note_global(self, node: ast.expr, line: int) -> None:
+        if not isinstance(node, ast.Name) or not any(scope.kind == "function" for scope in self._scopes):
+            return
+        if self._scope_of(node.id) is None and node.id not in self.imports:
+            self.calls.append(Call(f"global {node.id}", line))
+
     def visit_Global(self, node: ast.Global) -> None:
         for name in node.names:
-            self.calls.append(Call(f"global {name}", node.lineno, 0))
+            self.calls.append(Call(f"global {name}", node.lineno))
             self.found.add(name)
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -135,11 +197,24 @@ class Mentions(ast.NodeVisitor):
             self.found.add(chain)
             if stored or not isinstance(node.ctx, ast.Load):
                 self.stored.add(chain)
-            if self._full(chain) in ("os.environ", "globals"):
-                self.calls.append(Call(self._full(chain), node.lineno, 0))
         elif node.id in scope.imports:
-            imported = scope.imports[node.id]
-            self.found.add(".".join([imported, *rest]) if not imported.endswith(":") else imported + ".".join(rest))
+            imported = _joined(scope.imports[node.id], rest)
+            self.found.add(imported)
+            if stored:
+                self.stored.add(imported)
+                self.changed.add(imported)
+        if stored and scope is None:
+            self.changed.add(chain)
+
+    def _change(self, node: ast.expr) -> None:
+        """Note that what an expression begins with is changed: ``a.b`` of ``a.b(c)[0].d``; not a local name."""
+        chain = root_of(node)
+        name, _, rest = chain.partition(".")
+        scope = self._scope_of(name)
+        if chain and scope is None:
+            self.changed.add(chain)
+        elif scope is not None and name in scope.imports:
+            self.changed.add(_joined(scope.imports[name], rest.split(".") if rest else []))
 
     def _full(self, chain: str) -> str:
         name, dot, rest = chain.partition(".")
@@ -162,6 +237,26 @@ class Mentions(ast.NodeVisitor):
             from .facts import absolute
 
             self.found.add(f"@{absolute(self.package, name.lstrip('.'), level)}:*")
+
+
+def _text(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _joined(imported: str, rest: list[str]) -> str:
+    return ".".join([imported, *rest]) if not imported.endswith(":") else imported + ".".join(rest)
+
+
+def root_of(node: ast.expr) -> str:
+    """Return the chain that an expression begins with, "" when it begins with something else than a name."""
+    while (chain := chain_of(node)) is None:
+        if isinstance(node, ast.Call):
+            node = node.func
+        elif isinstance(node, ast.Attribute | ast.Subscript):
+            node = node.value
+        else:
+            return ""
+    return chain
 
 
 def chain_of(node: ast.AST) -> str | None:

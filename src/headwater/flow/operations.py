@@ -12,15 +12,30 @@ from headwater.operation import operation
 from headwater.track.runs import find_id
 from headwater.track.values import Run
 
-from . import explaining, finding
+from . import cancelling, cards, code_kept, described, drawing, explaining, finding, progressing, publishing
+from .attempts import Attempt
 from .memory import result_of
 from .reads import ReadItem
-from .saving import Part, fetch, load
+from .saving import Part, fetch_place, load
 
 if TYPE_CHECKING:
     from headwater.project import Project
 
-__all__ = ["Task", "explaining", "finding", "get_tasks", "load_result", "run_flow"]
+__all__ = [
+    "Task",
+    "cancelling",
+    "cards",
+    "code_kept",
+    "described",
+    "drawing",
+    "explaining",
+    "finding",
+    "get_tasks",
+    "load_result",
+    "progressing",
+    "publishing",
+    "run_flow",
+]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +54,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     error: str
     traceback: str
+    within: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    peak_bytes: int = 0
     output: str = ""
     reads: tuple[ReadItem, ...] = ()
     parts: tuple[Part, ...] = ()
@@ -54,10 +72,12 @@ def run_flow(
     tags: dict[str, str] | None = None,
     strict: bool = False,
     forget: bool = False,
+    on: str | None = None,
 ) -> Run:
     """Run a flow of the project's folder to its end and return the run; a failed step gives a failed run.
 
-    ``flow`` is ``module:name`` or a name. ``forget`` runs every step again.
+    ``flow`` is ``module:name`` or a name. ``forget`` runs every step again. ``on`` names what runs the
+    steps: processes, warm, threads, dask or dask://HOST:PORT.
 
     Raises:
         NotFoundError: there is no such flow.
@@ -66,7 +86,7 @@ def run_flow(
     """
     from .running import execute_flow
 
-    return execute_flow(project, flow, arguments, workers=workers, tags=tags, strict=strict, forget=forget).run
+    return execute_flow(project, flow, arguments, workers=workers, tags=tags, strict=strict, forget=forget, on=on).run
 
 
 @operation("flow.tasks", needs="run:read")
@@ -82,6 +102,7 @@ def get_tasks(project: Project, run: str) -> list[Task]:
             "SELECT t.id AS id, t.run AS run, t.position AS position, t.step AS step, t.outcome AS outcome, "
             "t.why AS why, t.result AS result, t.started_at AS started_at, t.ended_at AS ended_at, "
             "t.seconds AS seconds, t.warnings AS warnings, t.error AS error, t.traceback AS traceback, "
+            "t.within AS within, t.attempts AS attempts, t.peak_bytes AS peak_bytes, "
             "r.output AS output, r.reads AS reads, r.parts AS parts "
             "FROM tasks t LEFT JOIN results r ON r.id = t.result WHERE t.run = ? ORDER BY t.position",
             (identifier,),
@@ -113,7 +134,7 @@ def load_result(project: Project, task: str, *, trust: bool = False) -> Any:
         )
     if row is None:
         raise GoneError(f"the result {identifier} is not kept any more.", result=identifier)
-    return load(result_of(row).parts, lambda part: fetch(project.objects, part), trust=trust)
+    return load(result_of(row).parts, lambda part: fetch_place(project.objects, part), trust=trust)
 
 
 def _task_of(row: Any) -> Task:
@@ -131,6 +152,9 @@ def _task_of(row: Any) -> Task:
         warnings=msgspec.json.decode(row.warnings, type=tuple[str, ...]),
         error=unescape_text(row.error),
         traceback=unescape_text(row.traceback),
+        within=row.within,
+        attempts=msgspec.json.decode(unescape_text(row.attempts), type=tuple[Attempt, ...]),
+        peak_bytes=row.peak_bytes,
         output=row.output or "",
         reads=msgspec.json.decode(row.reads, type=tuple[ReadItem, ...]) if row.reads else (),
         parts=msgspec.json.decode(row.parts, type=tuple[Part, ...]) if row.parts else (),

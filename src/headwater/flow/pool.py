@@ -1,4 +1,7 @@
-"""The worker processes of one run: started when the first step has to run, gone when the run ends."""
+"""The worker processes of one run: started when the first step has to run, gone when the run ends.
+
+Each task runs in a child that a worker forks (``fork``), or in the worker itself, one after another.
+"""
 
 from __future__ import annotations
 
@@ -9,48 +12,31 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from headwater.errors import UserCodeError
+from headwater.errors import HeadwaterError, UserCodeError
 
 from . import wire
+from .executors import Executor, Job, Setup
+from .guarding import EVERY_S, MemoryGuard
+from .places import Line, Places, Taken
+from .processes import end_marked, end_tree
 
 _LINE_BYTES = 65536
 # How long a worker may take to say how a child ended that closed its channel without an answer.
 _ENDING_S = 1.0
 
 
-class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told first: where the snapshot lies, what to import, which modules count as imported."""
-
-    root: str
-    work: str
-    snapshot: str
-    digest: str
-    modules: list[str]
-    also: list[str]
-    strict: bool
-
-
-class Job(msgspec.Struct, kw_only=True):
-    """One task as a worker takes it. ``ended`` gets the answer; ``said`` gets lines and where they were written."""
-
-    step: str
-    code: str
-    imports: list[str]
-    request: dict[str, Any]
-    timeout_s: float | None
-    ended: Callable[[dict[str, Any]], None]
-    said: Callable[[str, str], None]
-
-
 class _Running:
-    def __init__(self, job: Job, worker: _Process, channel: socket.socket, out: int, err: int) -> None:
+    def __init__(self, job: Job, taken: Taken, worker: _Process, channel: socket.socket, out: int, err: int) -> None:
         self.job = job
+        self.taken = taken
+        self.started = time.monotonic()
+        self.memory_bytes = job.needs.memory_bytes
+        self.peak_bytes = 0
         self.worker = worker
         self.channel = channel
         self.pipes = {out: ("out", bytearray()), err: ("err", bytearray())}
@@ -60,6 +46,7 @@ class _Running:
         self.deadline: float | None = None
         self.silent_until: float | None = None
         self.why_killed = ""
+        self.killed_as = ""
 
 
 class _Process:
@@ -78,31 +65,50 @@ class _Process:
             )
         self.control = here
         self.ready = False
+        self.gone = False
         self.forkable = True
+        self.threads = setup.threads
         self.busy = 0
         self.ended: dict[int, int] = {}
         wire.send(here, msgspec.to_builtins(setup))
 
 
-class Pool:
-    """Runs jobs, at most ``size`` at once. All methods are called from the run's scheduler thread."""
+class Pool(Executor):
+    """Runs jobs in worker processes, as many at once as places allow."""
 
-    def __init__(self, setup: Setup, environ: dict[str, str], size: int) -> None:
+    def __init__(self, setup: Setup, environ: dict[str, str], places: Places) -> None:
         self.setup = setup
         self.environ = environ
-        self.size = size
         self.selector = selectors.DefaultSelector()
-        self.waiting: list[Job] = []
+        self.line: Line[Job] = Line(places)
         self.running: list[_Running] = []
         self.processes: list[_Process] = []
-        self.failure: UserCodeError | None = None
+        self.failure: HeadwaterError | None = None
+        self._guard = MemoryGuard()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self.selector.register(self._wake_read, selectors.EVENT_READ, lambda: os.read(self._wake_read, 4096))
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.running or self.line)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.line)
 
     def add(self, job: Job) -> None:
-        """Take a job; it starts when a place is free."""
+        self.line.add(job)
         if not self.processes:
             self._start()
-        self.waiting.append(job)
         self._hand_out()
+
+    def wake(self) -> None:
+        try:
+            os.write(self._wake_write, b"!")
+        except OSError:  # so many have called that poll returns anyway, or it is closed
+            return
 
     def _start(self) -> None:
         process = _Process(self.setup, self.environ)
@@ -110,24 +116,25 @@ class Pool:
         self.selector.register(process.control, selectors.EVENT_READ, lambda: self._heard(process))
 
     def _hand_out(self) -> None:
-        while self.waiting and len(self.running) < self.size:
+        while self.line:
             process = self._free()
-            if process is None:
+            found = self.line.take() if process is not None else None
+            if process is None or found is None:
                 return
-            self._launch(process, self.waiting.pop(0))
+            self._launch(process, *found)
 
     def _free(self) -> _Process | None:
-        ready = [each for each in self.processes if each.ready]
+        ready = [each for each in self.processes if each.ready and not each.gone]
         if not ready:
             return None
-        if ready[0].forkable:
+        if ready[0].forkable or ready[0].threads:
             return ready[0]
         idle = next((each for each in ready if not each.busy), None)
-        if idle is None and len(self.processes) < self.size:
+        if idle is None and len(self.processes) < self.line.places.cores:
             self._start()
         return idle
 
-    def _launch(self, process: _Process, job: Job) -> None:
+    def _launch(self, process: _Process, job: Job, taken: Taken) -> None:
         here, there = socket.socketpair()
         out, out_there = os.pipe()
         err, err_there = os.pipe()
@@ -135,7 +142,9 @@ class Pool:
             message = {"step": job.step, "code": job.code, "imports": job.imports}
             wire.send(process.control, message, [there.fileno(), out_there, err_there])
         except OSError:
-            self.waiting.insert(0, job)
+            process.gone = True  # the next poll hears so and starts another
+            self.line.places.give_back(taken)
+            self.line.put_back(job)
             for each in (out, err):
                 os.close(each)
             here.close()
@@ -144,34 +153,48 @@ class Pool:
             there.close()
             os.close(out_there)
             os.close(err_there)
-        running = _Running(job, process, here, out, err)
+        running = _Running(job, taken, process, here, out, err)
         process.busy += 1
         self.running.append(running)
         for pipe in running.pipes:
             os.set_blocking(pipe, False)
             self.selector.register(pipe, selectors.EVENT_READ, lambda p=pipe: self._read_pipe(running, p))
         self.selector.register(here, selectors.EVENT_READ, lambda: self._answered(running))
+        if taken.gpus:
+            job.request["environ"]["CUDA_VISIBLE_DEVICES"] = gpu_names(taken.gpus, self.environ)
         try:
             wire.send(here, job.request)
         except OSError:
             return  # the child is gone already: its closed channel says so next
 
     def poll(self, timeout_s: float | None) -> None:
-        """Wait for something to happen, at most ``timeout_s``, and take it in."""
         deadlines = [at for each in self.running for at in (each.deadline, each.silent_until) if at is not None]
         if deadlines:
             left = max(0.0, min(deadlines) - time.monotonic())
             timeout_s = left if timeout_s is None else min(timeout_s, left)
+        if self.running:
+            timeout_s = EVERY_S if timeout_s is None else min(timeout_s, EVERY_S)
         for key, _ in self.selector.select(timeout_s):
             if self.selector.get_map().get(key.fd) is key:  # what came before may have closed it, or opened another
                 key.data()
-        for each in list(self.running):
+        for greedy, why in self._guard.look(self.running):
+            self._kill(greedy, why, "MemoryError")
+        for each in list(self.running) if deadlines else ():
             if each.deadline is not None and time.monotonic() >= each.deadline:
                 each.deadline = None
-                self._kill(each, f"it ran longer than its timeout of {each.job.timeout_s:g} s")
+                self._kill(each, f"it ran longer than its timeout of {each.job.timeout_s:g} s", "TimeoutError")
             if each.silent_until is not None and time.monotonic() >= each.silent_until:
                 self._finish(each)
         self._hand_out()
+
+    def cancel(self, identifier: str, why: str) -> None:
+        for each in self.running:
+            if each.job.id == identifier and not each.why_killed:
+                self._kill(each, why, "CancelledError")
+                return
+        job = next((each for each in self.line if each.id == identifier), None)
+        if job is not None and self.line.remove(job):
+            job.ended({"killed": why, "kinds": ["CancelledError"]})
 
     def _heard(self, process: _Process) -> None:
         try:
@@ -206,12 +229,18 @@ class Pool:
         status = process.process.wait()
         if not process.ready and self.failure is None:
             self.failure = UserCodeError(f"the worker process ended with {status} while importing the project", "")
-        for each in [each for each in self.running if each.worker is process]:
+        mine = [each for each in self.running if each.worker is process]
+        one_killed = any(each.why_killed for each in mine)
+        for each in mine:
+            if process.threads and one_killed and not each.why_killed:
+                self._again(each)  # it ran in a thread beside the one that had to be ended
+                continue
             if each.pid:
-                _kill_group(each.pid)
+                end_tree(each.pid)
+                end_marked(f"HEADWATER_TASK={each.job.id}")
             each.why_killed = each.why_killed or f"its worker process ended ({_ending(status)})"
             self._finish(each)
-        if self.waiting and self.failure is None:
+        if self.line and self.failure is None:
             self._start()
 
     def _read_pipe(self, running: _Running, pipe: int) -> None:
@@ -239,12 +268,18 @@ class Pool:
             message = None
         if message is not None and "pid" in message:
             running.pid = message["pid"]
+            running.started = time.monotonic()
+            running.job.started()
             running.status = running.worker.ended.pop(running.pid, None)
             if running.job.timeout_s is not None:
                 running.deadline = time.monotonic() + running.job.timeout_s
             return
+        if message is not None and "progress" in message:
+            running.job.progressed(*message["progress"])
+            return
         running.answer = message
-        if message is None and running.pid and running.status is None and running.worker.forkable:
+        shared = running.worker.forkable or running.worker.threads
+        if message is None and running.pid and running.status is None and shared:
             # It died: its worker says how in a moment, on a socket that only _heard reads.
             self.selector.unregister(running.channel)
             running.deadline = None
@@ -255,7 +290,17 @@ class Pool:
     def _finish(self, running: _Running) -> None:
         if running not in self.running:
             return
+        self._let_go(running)
+        answer = running.answer
+        if answer is None:
+            ended = f"its process ended without a result ({_ending(running.status)})"
+            answer = {"killed": running.why_killed or ended, "kinds": [running.killed_as or "ChildProcessError"]}
+        answer["peak_bytes"] = running.peak_bytes
+        running.job.ended(answer)
+
+    def _let_go(self, running: _Running) -> None:
         self.running.remove(running)
+        self.line.places.give_back(running.taken)
         running.worker.busy -= 1
         if running.silent_until is None:
             self.selector.unregister(running.channel)
@@ -266,34 +311,34 @@ class Pool:
                 self.selector.unregister(pipe)
                 _flush_rest(running, pipe)
             os.close(pipe)
-        answer = running.answer
-        if answer is None:
-            ended = f"its process ended without a result ({_ending(running.status)})"
-            answer = {"killed": running.why_killed or ended}
-        running.job.ended(answer)
 
-    def _kill(self, running: _Running, why: str) -> None:
-        running.why_killed = why
-        if running.worker.forkable and running.pid:
-            _kill_group(running.pid)
-        else:
-            running.worker.process.kill()
+    def _again(self, running: _Running) -> None:
+        self._let_go(running)
+        self.line.put_back(running.job)
+
+    def _kill(self, running: _Running, why: str, kind: str) -> None:
+        if running.why_killed:
+            return
+        running.why_killed, running.killed_as = why, kind
+        forked = running.worker.forkable and running.pid
+        end_tree(running.pid if forked else running.worker.process.pid)
 
     def close(self) -> None:
-        """End every process at once."""
+        # With all that they forked, and before their sockets close: a worker that hears of its end ends by itself.
+        for process in self.processes:
+            end_tree(process.process.pid)
         for each in self.running:
-            if each.pid and each.worker.forkable:
-                _kill_group(each.pid)
             each.channel.close()
             for pipe in each.pipes:
                 os.close(pipe)
         self.running.clear()
         for process in self.processes:
             process.control.close()
-            process.process.kill()
             process.process.wait()
         self.processes.clear()
         self.selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
 
 _NATIVE_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -317,21 +362,17 @@ def environment(root: Path, project: str) -> dict[str, str]:
     }
 
 
+def gpu_names(indices: tuple[int, ...], environ: dict[str, str]) -> str:
+    """Return CUDA_VISIBLE_DEVICES for GPUs of this run, by the names that the run itself was given."""
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    names = [each.strip() for each in visible.split(",")] if visible else [str(each) for each in range(1024)]
+    return ",".join(names[each] for each in indices)
+
+
 def _flush_rest(running: _Running, pipe: int) -> None:
     name, held = running.pipes[pipe]
     if held:
         running.job.said(name, bytes(held).decode("utf-8", "replace"))
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        # The child has not made its own group yet.
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
 
 
 def _ending(status: int | None) -> str:

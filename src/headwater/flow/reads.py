@@ -1,4 +1,4 @@
-"""What a step read while it ran beyond its arguments: refs, files, folders, environment, modules.
+"""What a step read while it ran beyond its arguments: refs, files, folders, environment, modules, programs.
 
 Each read is a kind, a name and a digest. An entry of the memory counts only if every read gives the same digest now.
 """
@@ -17,11 +17,16 @@ from headwater.errors import HeadwaterError
 from .tree import Tree
 
 ABSENT = "absent"
+_WORDS = {
+    "file": "the file", "folder": "the folder", "module": "the module", "code": "the module", "program": "the program",
+}  # fmt: skip
 _BLOCK = 1 << 20
 
 
 class ReadItem(msgspec.Struct, frozen=True, array_like=True):
-    """One read: ``ref`` (name → manifest root), ``file``, ``folder``, ``env`` or ``module``.
+    """One read: ``ref`` (name → manifest root), ``file``, ``folder``, ``env``, ``module``, ``program`` or ``notebook``.
+
+    ``code`` is a module that is imported from outside the project and of what is installed.
 
     ``version`` is the id of the version that a ref named when it was read.
     """
@@ -53,12 +58,20 @@ class Now:
         return next((read for read in reads if self.digest(read.kind, read.name) != read.digest), None)
 
     def _ask(self, kind: str, name: str) -> str:
-        if kind == "file":
+        if kind in ("file", "code"):
             return file_digest(self._root / name)
         if kind == "folder":
             return folder_digest(self._root / name)
         if kind == "env":
             return env_digest(name)
+        if kind == "program":
+            from .identities import program_identity
+
+            return program_identity(name, self._root)
+        if kind == "notebook":
+            from .identities import notebook_identity
+
+            return notebook_identity(name, self._root)
         if kind == "module":
             file = self._tree.files.get(name)
             return ABSENT if file is None else file.digest
@@ -71,7 +84,7 @@ class Now:
 def sentence(read: ReadItem, now: str) -> str:
     """Return in a few words how a read differs from before."""
     went = now == ABSENT
-    if kind_of := {"file": "the file", "folder": "the folder", "module": "the module"}.get(read.kind):
+    if kind_of := _WORDS.get(read.kind):
         return f"{kind_of} {read.name} {'is gone' if went else 'changed'}"
     if read.kind == "env":
         return f"the environment variable {read.name} {'is not set any more' if went else 'changed'}"

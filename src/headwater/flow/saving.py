@@ -7,25 +7,40 @@ The digest of a saved value is that of its parts, so a value passed by hand and 
 
 from __future__ import annotations
 
-import base64
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from headwater.canonical import digest, digest_of
+from headwater.durable import disk_error
 from headwater.errors import InvalidInputError, RefusedError
+
+from .items import ITEMS, spell_item
+from .spelling import Filling, filled, is_unicode, spell, spell_scalar
 
 if TYPE_CHECKING:
     from headwater.objects import ObjectStore
 
+    from .items import DataFile
+
 DEEPEST = 200
+LARGE_BYTES = 1 << 20
+"""A leaf that is larger goes through a file where its format can, and is never a second time in memory."""
+OBJECT = "object"
+"""The format of a part that is an object of the store as it is: the content of an item of data."""
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
     """A pair of functions under a name. ``takes`` tells whether it can keep a value; ``trusted`` formats run no code.
 
-    ``save`` returns bytes, or None when the value turns out not to fit; ``load`` gives the value back.
+    ``save`` returns bytes, or None when the value turns out not to fit; ``load`` gives the value back. A format of
+    large values adds a pair for files: ``write`` writes the same bytes as ``save`` to an open file, a piece at a time
+    (False: the value turned out not to fit), and ``read`` gives the value back from a file, which it must not change
+    and may map into memory. ``size`` says about how many bytes a value is, to choose between the two pairs.
     """
 
     name: str
@@ -33,6 +48,9 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     save: Callable[[Any], bytes | None]
     load: Callable[[bytes], Any]
     trusted: bool = True
+    write: Callable[[Any, BinaryIO], bool] | None = None
+    read: Callable[[Path], Any] | None = None
+    size: Callable[[Any], int] | None = None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,10 +68,13 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """A value as parts: the first is the skeleton. ``contents`` holds the bytes of each where they are at hand."""
+    """A value as parts: the first is the skeleton. ``contents`` holds the bytes of each where they are at hand,
+    ``files`` where they lie in a file. An item of data has neither: its bytes are in the store.
+    """
 
     parts: tuple[Part, ...]
     contents: dict[str, bytes] = {}
+    files: dict[str, str] = {}
 
     @property
     def digest(self) -> str:
@@ -61,13 +82,19 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
         return digest_of([[part.format, part.digest] for part in self.parts])
 
 
+Get = Callable[[Part], bytes | Path]
+
 _formats: list[Format] = []
 
 
 def register_format(given: Format) -> None:
     """Register a format; the last registered is asked first. Registering a name again replaces it.
 
-    Register in the module of the step, so that workers do too.
+    Register in the module of the step, so that workers do too::
+
+        register_format(Format(name="wav", takes=lambda v: isinstance(v, Sound), save=to_wav, load=from_wav))
+
+    What ``save`` returns must be the same for the same value: the value's digest is that of these bytes.
     """
     _formats[:] = [each for each in _formats if each.name != given.name]
     _formats.insert(0, given)
@@ -78,25 +105,30 @@ def save(
     what: str = "the value",
     wanted: str | None = None,
     special: Callable[[Any], Any] | None = None,
+    folder: Path | None = None,
 ) -> Saved:
     """Return a value as parts. ``special`` may spell values of its own in JSON; None means that it does not.
 
+    With a ``folder``, leaves of more than ``LARGE_BYTES`` are written to files in it; their parts are the same.
+
     Raises:
         InvalidInputError: it holds something that cannot be kept: the message names it.
+        StorageError: the disk is full.
     """
-    saver = _Saver(what, wanted, special)
+    saver = _Saver(what, wanted, special, folder)
     skeleton = msgspec.json.encode(saver.skeleton(value, "", 0))
     parts = [Part(format="json", digest=digest(skeleton), size=len(skeleton)), *saver.parts]
-    return Saved(parts=tuple(parts), contents={parts[0].digest: skeleton, **saver.contents})
+    return Saved(parts=tuple(parts), contents={parts[0].digest: skeleton, **saver.contents}, files=saver.files)
 
 
-def load(parts: Sequence[Part], get: Callable[[Part], bytes], *, trust: bool) -> Any:
-    """Return the value of parts; ``get`` gives the bytes of one.
+def load(parts: Sequence[Part], get: Get, *, trust: bool) -> Any:
+    """Return the value of parts; ``get`` gives the bytes of one, or a file that holds them and stays.
 
     Raises:
         RefusedError: a part needs code to be run to load it, and ``trust`` is False.
     """
-    skeleton = msgspec.json.decode(get(parts[0]))
+    first = get(parts[0])
+    skeleton = msgspec.json.decode(first.read_bytes() if isinstance(first, Path) else first)
 
     def leaf(number: int) -> Any:
         part = parts[number]
@@ -107,12 +139,25 @@ def load(parts: Sequence[Part], get: Callable[[Part], bytes], *, trust: bool) ->
                 "step that made it, with trust=True.",
                 format=part.format,
             )
-        return found.load(get(part))
+        content = get(part)
+        if not isinstance(content, Path):
+            return found.load(content)
+        return found.read(content) if found.read is not None else found.load(content.read_bytes())
 
     def nested(given: list[Any]) -> Any:
         return load([msgspec.convert(each, Part) for each in given], get, trust=trust)
 
-    return _filled(skeleton, leaf, nested)
+    def item(given: list[Any]) -> Any:
+        from .items import read_item
+
+        def of(number: int) -> tuple[str, int, Callable[[], bytes | Path]]:
+            part = parts[number]
+            return part.digest, part.size, lambda: get(part)
+
+        return read_item(given, of, lambda values: filled(values, filling))
+
+    filling = Filling(leaf, nested, item)
+    return filled(skeleton, filling)
 
 
 def find_format(name: str) -> Format:
@@ -140,6 +185,13 @@ def fetch(objects: ObjectStore, part: Part) -> bytes:
     return objects.get(part.digest) if not part.stored else unmask(objects.get(part.stored))
 
 
+def fetch_place(objects: ObjectStore, part: Part) -> bytes | Path:
+    """Return the bytes of a part, or a file that holds them where there are many; raises as ``fetch`` does."""
+    if part.size <= LARGE_BYTES or part.stored:
+        return fetch(objects, part)
+    return objects.cached_path(part.digest)
+
+
 def mask(data: bytes, turn: int) -> bytes:
     """Return bytes that share no stretch with ``data``: ``turn`` (1 to 255), then each byte turned by it."""
     return bytes([turn]) + data.translate(bytes(each ^ turn for each in range(256)))
@@ -151,30 +203,31 @@ def unmask(data: bytes) -> bytes:
 
 
 class _Saver:
-    def __init__(self, what: str, wanted: str | None, special: Callable[[Any], Any] | None) -> None:
+    def __init__(
+        self, what: str, wanted: str | None, special: Callable[[Any], Any] | None, folder: Path | None
+    ) -> None:
         self.what = what
         self.special = special
         self.wanted = wanted
+        self.folder = folder
         self.parts: list[Part] = []
         self.contents: dict[str, bytes] = {}
+        self.files: dict[str, str] = {}
         self._above: set[int] = set()
 
     def skeleton(self, value: Any, path: str, depth: int) -> Any:
         if self.wanted is not None and depth == 0:
             return self._leaf(value, path)
         kind = type(value)
-        if value is None or kind is bool:
-            return value
-        if kind is str:
-            return value if _is_unicode(value) else {"$text": list(value.encode("utf-8", "surrogatepass"))}
-        if kind is int:
-            return value if -(2**63) <= value < 2**64 else {"$int": hex(value)}
-        if kind is float:
-            return value if value - value == 0 else {"$float": value.hex() if value == value else _nan(value)}
+        scalar = spell_scalar(kind, value)
+        if scalar is not NotImplemented:
+            return scalar
         if kind in _CONTAINERS:
             return self._container(kind, value, path, depth)
+        if kind in ITEMS:
+            return spell_item(value, self._refer, lambda values: self.skeleton(values, path, depth + 1))
         spelled = self.special(value) if self.special is not None else None
-        spelled = _spell(kind, value) if spelled is None else spelled
+        spelled = spell(kind, value) if spelled is None else spelled
         return spelled if spelled is not None else self._leaf(value, path)
 
     def _container(self, kind: type, value: Any, path: str, depth: int) -> Any:
@@ -199,7 +252,7 @@ class _Saver:
             self._above.discard(id(value))
 
     def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> Any:
-        plain = all(type(key) is str and not key.startswith("$") and _is_unicode(key) for key in value)
+        plain = all(type(key) is str and not key.startswith("$") and is_unicode(key) for key in value)
         if plain:
             return {key: self.skeleton(each, f"[{key!r}]", depth + 1) for key, each in value.items()}
         pairs = [
@@ -214,9 +267,9 @@ class _Saver:
         choice = [find_format(self.wanted)] if self.wanted else [*_formats, *BUILT_IN]
         for each in choice:
             if self.wanted or each.takes(value):
-                data = each.save(value)
-                if data is not None:
-                    return self._keep(each, data)
+                kept = self._try(each, value)
+                if kept is not None:
+                    return kept
         from .formats import why_not
 
         raise InvalidInputError(
@@ -226,6 +279,37 @@ class _Saver:
             path=path,
         )
 
+    def _try(self, form: Format, value: Any) -> Any:
+        """Keep a value in a format; None when it does not fit."""
+        large = form.size is not None and self.folder is not None and form.size(value) > LARGE_BYTES
+        if large and form.write is not None and self.folder is not None:
+            return self._write(form, form.write, value, self.folder)
+        data = form.save(value)
+        return None if data is None else self._keep(form, data)
+
+    def _write(self, form: Format, write: Callable[[Any, BinaryIO], bool], value: Any, folder: Path) -> Any:
+        """Keep a value in a file named by its digest and this process."""
+        from .reads import file_digest
+
+        folder.mkdir(parents=True, exist_ok=True)
+        making = folder / f"making-{os.getpid()}-{threading.get_ident()}-{len(self.parts)}"
+        try:
+            with making.open("xb") as file:
+                fits = write(value, file)
+                size = file.tell()
+            if not fits:
+                return None
+            name = file_digest(making)
+            target = folder / f"{name}.{os.urandom(6).hex()}"
+            os.replace(making, target)
+        except OSError as error:
+            raise disk_error(error, making) from error
+        finally:
+            making.unlink(missing_ok=True)
+        self.files[name] = str(target)
+        self.parts.append(Part(format=form.name, digest=name, size=size))
+        return {"$part": len(self.parts)}
+
     def _keep(self, form: Format, data: bytes) -> Any:
         from .formats import classes_in
 
@@ -234,123 +318,10 @@ class _Saver:
         self.contents[part.digest] = data
         return {"$part": len(self.parts)}
 
-
-def _filled(made: Any, leaf: Callable[[int], Any], nested: Callable[[list[Any]], Any]) -> Any:
-    if isinstance(made, list):
-        return [_filled(each, leaf, nested) for each in made]
-    if not isinstance(made, dict):
-        return made
-    if len(made) == 1:
-        (key, value) = next(iter(made.items()))
-        if key.startswith("$"):
-            return _meant(key, value, leaf, nested)
-    return {key: _filled(value, leaf, nested) for key, value in made.items()}
-
-
-def _meant(key: str, value: Any, leaf: Callable[[int], Any], nested: Callable[[list[Any]], Any]) -> Any:
-    if key == "$part":
-        return leaf(value)
-    if key == "$value":
-        return nested(value)
-    if key == "$version":
-        from .refs import DataRef
-
-        return DataRef(f"{value[0]}@{value[1]}")
-    if key in ("$tuple", "$set", "$frozenset"):
-        return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[key](
-            _filled(each, leaf, nested) for each in value
-        )
-    if key == "$dict":
-        return {_filled(name, leaf, nested): _filled(each, leaf, nested) for name, each in value}
-    if key == "$int":
-        return int(value, 16)
-    if key == "$float":
-        return _float(value)
-    if key == "$text":
-        return bytes(value).decode("utf-8", "surrogatepass")
-    if key == "$bytes":
-        return base64.b64decode(value)
-    if key == "$bytearray":
-        return bytearray(base64.b64decode(value))
-    if key == "$complex":
-        return complex(_float(value[0]), _float(value[1]))
-    if key == "$range":
-        return range(*value)
-    if key == "$slice":
-        return slice(*value)
-    return _read_spelling(key, value)
-
-
-def _float(text: str) -> float:
-    if text.startswith("nan:"):
-        from headwater.canonical import float_from_bits
-
-        return float_from_bits(int(text[4:]))
-    return float.fromhex(text)
-
-
-def _nan(value: float) -> str:
-    from headwater.canonical import float_bits
-
-    return f"nan:{float_bits(value)}"
-
-
-def _exact(value: float) -> str:
-    return value.hex() if value == value else _nan(value)
+    def _refer(self, file: DataFile) -> int:
+        """Name an object that the store has as a part, and return the part's number."""
+        self.parts.append(Part(format=OBJECT, digest=file.digest, size=file.size))
+        return len(self.parts)
 
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-_SMALL_BYTES = 4096
-
-
-def _spell(kind: type, value: Any) -> Any:
-    """Return the spelling of a plain value that JSON lacks, None for what is a leaf."""
-    if kind is bytes and len(value) <= _SMALL_BYTES:
-        return {"$bytes": base64.b64encode(value).decode()}
-    if kind is bytearray and len(value) <= _SMALL_BYTES:
-        return {"$bytearray": base64.b64encode(value).decode()}
-    if kind is complex:
-        return {"$complex": [_exact(value.real), _exact(value.imag)]}
-    if kind is range:
-        return {"$range": [value.start, value.stop, value.step]}
-    if kind is slice and all(each is None or type(each) is int for each in (value.start, value.stop, value.step)):
-        return {"$slice": [value.start, value.stop, value.step]}
-    if kind.__module__ == "datetime" and kind.__name__ in ("datetime", "date", "time"):
-        zone = getattr(value, "tzinfo", None)
-        if zone is None or type(zone).__name__ == "timezone":
-            return {f"${kind.__name__}": value.isoformat()}
-    if kind.__module__ == "datetime" and kind.__name__ == "timedelta":
-        return {"$timedelta": [value.days, value.seconds, value.microseconds]}
-    if (kind.__module__, kind.__name__) in (("decimal", "Decimal"), ("uuid", "UUID")):
-        return {f"${kind.__name__}": str(value)}
-    if kind.__module__.startswith("pathlib") and kind.__name__ in ("PosixPath", "PurePosixPath"):
-        return {f"${kind.__name__}": str(value)}
-    return None
-
-
-def _read_spelling(key: str, value: Any) -> Any:
-    import datetime
-    import decimal
-    import pathlib
-    import uuid
-
-    if key == "$timedelta":
-        return datetime.timedelta(*value)
-    classes: dict[str, Any] = {
-        "$datetime": datetime.datetime.fromisoformat,
-        "$date": datetime.date.fromisoformat,
-        "$time": datetime.time.fromisoformat,
-        "$Decimal": decimal.Decimal,
-        "$UUID": uuid.UUID,
-        "$PosixPath": pathlib.PosixPath,
-        "$PurePosixPath": pathlib.PurePosixPath,
-    }
-    return classes[key](value)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,20 +11,18 @@ import os
 import signal
 import socket
 import sys
-import time
-import traceback
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from . import wire
+from . import printing, wire
 from .closure import Analysis
-from .importer import SnapshotLoader, install, loaded
-from .reads import ReadItem
-from .saving import Part, load, save, unmask
+from .importer import SnapshotLoader, install
+from .performing import Performer, failure_of, find_step, summary, users_traceback
+from .processes import adopt_orphans, die_with_parent, end_below, end_tree, has_children
+from .saving import load, save
 from .tree import SourceFile, Tree, make_tree
-from .watching import Watch
+from .watching import ThreadWatch, Watch
 
 # Their thread pools start on import and are not there in the child of a fork.
 _NOT_FORKABLE = ("polars", "tensorflow", "jax", "grpc", "ray")
@@ -46,6 +44,7 @@ class Worker:
         setup, _ = wire.receive(self.control)
         if setup is None:
             return
+        adopt_orphans()
         self.root = Path(setup["root"])
         self.work = Path(setup["work"])
         self.tree = _read_snapshot(setup["snapshot"], setup["root"])
@@ -56,19 +55,40 @@ class Worker:
             wire.send(self.control, {"error": "the snapshot on the disk is not the code that was keyed"})
             return
         install(self.tree)
-        self.watch = Watch(self.root, (str(self.work) + "/",))
+        threads = setup["threads"]
+        self.watch = (ThreadWatch if threads else Watch)(self.root, (str(self.work) + "/",))
         self.watch.start()
-        self.before = set(self.watch.reads)
+        self.performer = Performer(self.tree, self.work, self.watch, thread=bool(threads))
         try:
             for module in setup["modules"]:
                 __import__(module)
         except BaseException as error:  # noqa: BLE001  # whatever the user's module raises is shown to the user
-            wire.send(self.control, {"error": _summary(error), "traceback": users_traceback(error)})
+            wire.send(self.control, {"error": summary(error), "traceback": users_traceback(error)})
             return
-        forkable = not any(name in sys.modules for name in _NOT_FORKABLE)
+        forkable = setup["fork"] and not any(name in sys.modules for name in _NOT_FORKABLE)
+        self.read_before = dict(self.watch.reads)
+        self.watch.code_elsewhere()  # looked at once, for all children
+        self.watch.on = False
         _warm_up()
-        wire.send(self.control, {"ready": os.getpid(), "forkable": forkable})
-        self._loop(forkable)
+        wire.send(self.control, {"ready": os.getpid(), "forkable": forkable, "threads": threads})
+        if threads:
+            self._loop_of_threads(threads)
+        else:
+            self._loop(forkable)
+
+    def _loop_of_threads(self, size: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        printing.divert()
+        with ThreadPoolExecutor(size, thread_name_prefix="headwater-step") as pool:
+            while True:
+                message, descriptors = wire.receive(self.control, 3)
+                if message is None:
+                    os._exit(0)  # the run is gone, and a thread cannot be ended
+                channel, out, err = descriptors
+                refused = self._refusal(message["step"], message["code"])
+                pool.submit(self._serve_in_thread, channel, out, err, refused)
 
     def _loop(self, forkable: bool) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -81,15 +101,16 @@ class Worker:
                 return
             channel, out, err = descriptors
             expected = message["code"]
-            if not forkable:
-                self._run_here(channel, out, err, expected)
-                continue
             refused = self._refusal(message["step"], expected)
+            if not forkable:
+                self._run_here(channel, out, err, refused)
+                continue
             self._import_ahead(message["imports"])
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+            parent = os.getpid()
             pid = os.fork()
             if pid == 0:
-                self._child(channel, out, err, refused)
+                self._child(channel, out, err, refused, parent)
             self.children.add(pid)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             for each in descriptors:
@@ -128,6 +149,8 @@ class Worker:
             if pid == 0:
                 return
             self.children.discard(pid)
+            if status:
+                end_below(os.getpid(), spare=self.children)  # what it left: a step that ends well sees to it itself
             try:
                 wire.send(self.control, {"ended": pid, "status": os.waitstatus_to_exitcode(status)})
             except OSError:
@@ -136,15 +159,15 @@ class Worker:
     def end_children(self) -> None:
         """End the tasks that run."""
         for pid in list(self.children):
-            try:
-                os.killpg(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
+            end_tree(pid)
+        end_below(os.getpid())
 
-    def _child(self, channel: int, out: int, err: int, refused: str) -> None:
+    def _child(self, channel: int, out: int, err: int, refused: str, parent: int) -> None:
         code = 70
         try:
             os.setpgid(0, 0)
+            die_with_parent(parent)
+            adopt_orphans()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             self.control.close()
@@ -159,18 +182,23 @@ class Worker:
             try:
                 sys.stdout.flush()
                 sys.stderr.flush()
+                if has_children():
+                    end_below(os.getpid())
             finally:
                 os._exit(code)
 
-    def _run_here(self, channel: int, out: int, err: int, expected: str) -> None:
+    def _run_here(self, channel: int, out: int, err: int, refused: str) -> None:
         kept = os.dup(1), os.dup(2)
+        environ = dict(os.environ)
         try:
             os.dup2(out, 1)
             os.dup2(err, 2)
             os.close(out)
             os.close(err)
+            self.watch.reads = dict(self.read_before)
+            self.watch.sockets = {}
             with socket.socket(fileno=channel) as task:
-                self._serve_task(task, "")
+                self._serve_task(task, refused)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
@@ -178,143 +206,28 @@ class Worker:
             os.dup2(kept[1], 2)
             os.close(kept[0])
             os.close(kept[1])
+            os.environ.clear()
+            os.environ.update(environ)
 
     def _serve_task(self, task: socket.socket, refused: str) -> None:
         wire.send(task, {"pid": os.getpid()})
         request, _ = wire.receive(task)
         if request is None:
             return
-        started = time.perf_counter()
-        answer: dict[str, Any]
-        try:
-            if refused:
-                raise RuntimeError(refused)
-            answer = self._run(request)
-        except BaseException as error:  # noqa: BLE001  # the user's step may raise anything, SystemExit included
-            answer = {"error": _summary(error), "kind": type(error).__name__, "traceback": users_traceback(error)}
-        answer["seconds"] = time.perf_counter() - started
-        answer["sockets"] = sorted(self.watch.sockets)
+        answer = self.performer.perform(request, refused, lambda *how_far: wire.send(task, {"progress": how_far}))
         sys.stdout.flush()
         sys.stderr.flush()
         wire.send(task, answer)
 
-    def _run(self, request: dict[str, Any]) -> dict[str, Any]:
-        os.environ.update(request["environ"])
-        contents: dict[str, bytes] = request["contents"]
-        paths: dict[str, str] = request["paths"]
-
-        def get(part: Part) -> bytes:
-            found = contents.get(part.digest)
-            if found is None:
-                found = Path(paths[part.digest]).read_bytes()
-                return unmask(found) if part.stored else found
-            return found
-
-        def value(given: list[Any]) -> Any:
-            return load([msgspec.convert(each, Part) for each in given], get, trust=True)
-
-        self.watch.on = False
-        args = [value(each) for each in request["args"]]
-        kwargs = {name: value(each) for name, each in request["kwargs"].items()}
-        step = find_step(request["step"])
-        _seed(step.options.seed)
-        refs: list[ReadItem] = []
-        self.watch.on = True
-        with _Hearing(refs):
-            result = step.function(*args, **kwargs)
-        self.watch.on = False
-        current = sys.modules.get("headwater.flow.current")
-        logged = current is not None and current.finish()
-        return {**self._answer(result, step, refs, request), "logged": logged}
-
-    def _answer(self, result: Any, step: Any, refs: list[ReadItem], request: dict[str, Any]) -> dict[str, Any]:
-        from .handles import Handle
-
-        if isinstance(result, Handle):
-            raise TypeError("the step returned a handle: return its result(), or call the other step from the flow")
-        saved = save(result, f"the result of step '{request['name']}'", step.options.save)
-        static = set(request["modules"])
-        modules = [
-            ReadItem("module", name, self.tree.files[name].digest) for name in loaded(self.tree) if name not in static
-        ]
-        small, files = {}, {}
-        for digest, data in saved.contents.items():
-            if len(data) <= wire.INLINE_BYTES:
-                small[digest] = data
-            else:
-                path = self.work / f"{digest}.{os.getpid()}"
-                path.write_bytes(data)
-                files[digest] = str(path)
-        reads = [*refs, *modules, *self.watch.reads.values()]
-        return {"parts": [msgspec.to_builtins(part) for part in saved.parts], "contents": small, "files": files,
-                "reads": [msgspec.to_builtins(read) for read in reads]}  # fmt: skip
-
-
-def find_step(name: str) -> Any:
-    """Return the step ``module:qualname`` of an imported module."""
-    module, _, qualname = name.partition(":")
-    __import__(module)
-    found: Any = sys.modules[module]
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def users_traceback(error: BaseException) -> str:
-    """Return the traceback as the user's code sees it: frames of Headwater and of importing are cut."""
-    own = str(Path(__file__).resolve().parents[1]) + "/"
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        found = cause.__traceback__
-        while found is not None and _is_ours(found.tb_frame.f_code.co_filename, own):
-            found = found.tb_next
-        cause.__traceback__ = found
-        cause = cause.__cause__ or cause.__context__
-    return "".join(traceback.format_exception(error))
-
-
-def _is_ours(filename: str, own: str) -> bool:
-    return filename.startswith((own, "<frozen importlib", "<frozen runpy"))
-
-
-def _summary(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _seed(seed: int | None) -> None:
-    if seed is None:
-        return
-    import random
-
-    random.seed(seed)
-    if "numpy" in sys.modules:
-        import numpy as np
-
-        np.random.seed(seed % 2**32)
-
-
-class _Hearing:
-    """Notes versions that the lake is asked for while the block runs, where the lake is imported at all."""
-
-    def __init__(self, reads: list[ReadItem]) -> None:
-        self.reads = reads
-
-    def __enter__(self) -> None:
-        from headwater.lake.reading import listening
-
-        self._block = listening(self._heard)
-        self._block.__enter__()
-
-    def _heard(self, read: Any) -> None:
-        item = ReadItem("ref", read.ref, read.root, read.version)
-        if item not in self.reads:
-            self.reads.append(item)
-
-    def __exit__(self, *_: object) -> None:
-        self._block.__exit__(None, None, None)
+    def _serve_in_thread(self, channel: int, out: int, err: int, refused: str) -> None:
+        """Run one task in this thread; what it prints goes to its own pipes."""
+        self.watch.reads = dict(self.read_before)
+        self.watch.sockets = {}
+        with socket.socket(fileno=channel) as task, printing.to(out, err):
+            try:
+                self._serve_task(task, refused)
+            except ConnectionError:  # the run gave it up
+                return
 
 
 def _warm_up() -> None:
@@ -325,6 +238,11 @@ def _warm_up() -> None:
 
     from . import formats, handles, steps  # noqa: F401  # for their effect on what a fork starts with
 
+    # What a child would load again on its first use: the hash, the coders, the library's own first look.
+    saved = save([0, 0.5, "", {"": None}])
+    load(saved.parts, lambda part: saved.contents[part.digest], trust=True)
+    msgspec.msgpack.decode(msgspec.msgpack.encode(saved.parts))
+    gc.collect()
     gc.freeze()
 
 
@@ -334,16 +252,6 @@ def _read_snapshot(path: str, root: str) -> Tree:
     pairs = msgspec.msgpack.decode(Path(path).read_bytes(), type=list[tuple[str, str, bytes]])
     files = {module: SourceFile(module, name, source, digest(source)) for module, name, source in pairs}
     return make_tree(root, files)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process when the run's process ends, however it does."""
-    import ctypes
-
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    except (OSError, AttributeError):
-        return
 
 
 def main() -> None:
@@ -359,4 +267,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
 
-__all__ = ["SnapshotLoader", "Worker", "find_step", "main", "users_traceback"]
+__all__ = ["SnapshotLoader", "Worker", "failure_of", "find_step", "main", "users_traceback"]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..duck import connect
 from ..errors import InvalidInputError, MissingExtraError
 from ..lake.table import quote
 from .arrow_stream import Field, SharedStream, fields
@@ -206,9 +207,7 @@ def _require_column(columns: list[Field], name: str | None) -> None:
 
 
 def _only_value(file: Path) -> str:
-    import duckdb
-
-    found = duckdb.connect().execute("SELECT * FROM read_parquet(?)", (str(file),)).fetchone()
+    found = connect().execute("SELECT * FROM read_parquet(?)", (str(file),)).fetchone()
     return str(found[0]) if found else ""
 
 

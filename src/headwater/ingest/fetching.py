@@ -20,7 +20,7 @@ from typing import IO, Protocol
 
 import msgspec
 
-from ..errors import CorruptError, DeniedError, HeadwaterError, InvalidInputError, NotFoundError, UnavailableError
+from ..errors import CorruptError, DeniedError, HeadwaterError, InvalidInputError, SourceMissingError, UnavailableError
 from .addresses import connected
 from .secrets import PREFIX, bare_url, resolve_within
 
@@ -96,7 +96,7 @@ class Fetcher:
         A download that breaks goes on where it broke, if the server can say that the file is still the same.
 
         Raises:
-            NotFoundError, DeniedError, InvalidInputError: the server says so, or it is too large.
+            SourceMissingError, DeniedError, InvalidInputError: the server says so, or it is too large.
             RefusedError: an address on the way is not on the public network.
             UnavailableError: it still failed after the retries, or took too long.
         """
@@ -350,7 +350,7 @@ def _require_ok(response: http.client.HTTPResponse, url: str) -> None:
     if status in _AGAIN:
         raise _Broken(said, _asked_wait(response))
     if status in (404, 410):
-        raise NotFoundError(f"{said}: there is nothing. Check the address.", url=bare_url(url))
+        raise SourceMissingError(f"{said}: there is nothing. Check the address.", url=bare_url(url))
     if status in (401, 403, 407):
         raise DeniedError(f"{said}: check the credentials that the source's headers give.", url=bare_url(url))
     raise InvalidInputError(f"{said}, which is no answer to keep. Check the address.", url=bare_url(url), status=status)

@@ -108,6 +108,17 @@ class KafkaSource(Source):
                 )
         return planned
 
+    def behind(self, since: dict[str, Any] | None) -> int:
+        """Return how many offsets the topics are ahead of where the last pull ended."""
+        known = Positions.of(since)
+        ahead = 0
+        with self._connected() as topics:
+            for topic, partition in topics.partitions():
+                low, high = topics.watermarks(topic, partition)
+                first = low if self._settings.start == "earliest" else high
+                ahead += max(0, high - max(low, known.next_of(topic, partition, first)))
+        return ahead
+
     def test(self) -> str:
         with self._connected() as topics:
             return f"{len(topics.partitions())} partitions of {', '.join(self._topics)} at {self._settings.servers}"

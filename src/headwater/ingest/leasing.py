@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import ConflictError, HeadwaterError
-from ..ledger import Lease, release_lease, renew_lease, take_lease
+from ..errors import ConflictError
+from ..ledger import take_lease
+from ..ledger.keeping import Held, keep_lease
 from ..project import Project
 
 LEASE_S = 60.0
-
-
-class Held:
-    """A lease that is held: its fencing number goes into every transaction of the pull."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.name = lease.name
-        self.token = lease.token
-        self.lost: HeadwaterError | None = None
-
-    def require(self) -> None:
-        """Raise the ConflictError that the renewal met, if it met one."""
-        if self.lost is not None:
-            raise ConflictError(self.lost.message, **self.lost.values)
 
 
 @contextmanager
@@ -54,28 +40,5 @@ def holding(project: Project, name: str) -> Iterator[Held]:
             lease=name,
             holder=who,
         )
-    held = Held(lease)
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=_renew, args=(project, lease, held, stop, ttl_s), name="headwater-pull", daemon=True
-    )
-    thread.start()
-    try:
+    with keep_lease(project.ledger, lease, ttl_s=ttl_s) as held:
         yield held
-    finally:
-        stop.set()
-        thread.join()
-        with project.ledger.write() as tx:
-            release_lease(tx, lease)
-
-
-def _renew(project: Project, lease: Lease, held: Held, stop: threading.Event, ttl_s: float) -> None:
-    while not stop.wait(ttl_s / 3):
-        try:
-            with project.ledger.write() as tx:
-                renew_lease(tx, lease, ttl_s=ttl_s)
-        except ConflictError as error:
-            held.lost = error
-            return
-        except HeadwaterError:  # the database did not answer: the next round tries again, and the fence decides
-            continue

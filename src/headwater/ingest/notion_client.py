@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import HeadwaterError, InvalidInputError, NotFoundError, UnavailableError
+from ..errors import HeadwaterError, InvalidInputError, SourceMissingError, UnavailableError
 from .fetching import agent
 from .secrets import scrubbed
 
@@ -142,7 +142,7 @@ def _refusal(status: int, text: str, path: str) -> HeadwaterError:
     if status == 403:
         return InvalidInputError(f"{said} Give the integration the capability to read content.", path=path)
     if status == 404:
-        return NotFoundError(
+        return SourceMissingError(
             f"{said} Check the id, and share the page or database with the integration ('Connections' in its menu).",
             path=path,
         )

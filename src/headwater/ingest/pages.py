@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import msgspec
 
 from ..canonical import digest
+from ..duck import connect
 from ..errors import HeadwaterError, InvalidInputError, NotFoundError
 from ..lake import Entry
 from .fetching import Fetched, split_url
@@ -251,7 +252,7 @@ def _rows_of(into: Intake) -> dict[str, Row]:
     asked = ", ".join(f"epoch_us({name})" if name == "fetched_at" else name for name in names)
     file = into.project.objects.cached_path(into.current[TABLE].digest)
     try:
-        with duckdb.connect() as connection:
+        with connect() as connection:
             found = connection.execute(f"SELECT {asked} FROM read_parquet(?)", (str(file),)).fetchall()
     except duckdb.Error:
         return {}  # somebody put another table under this name: every page is read anew

@@ -16,13 +16,14 @@ from ..errors import ConflictError, HeadwaterError, InvalidInputError
 from ..lake import Version
 from ..lake.refs import get_version
 from ..lake.versions import commit_with
+from ..ledger.keeping import Held
 from ..operation import operation
 from ..project import LocalProject, Project
 from .declared import Bound, bind, find_declared
 from .extracting import extractor
 from .history import Start, find_start, read_pull, spelled, unsettled
 from .intake import Intake
-from .leasing import Held, holding
+from .leasing import holding
 from .secrets import scrubbed
 from .values import Pull
 from .watching import watcher
@@ -49,7 +50,11 @@ def pull(project: Project, name: str, parameters: dict[str, str] | None = None) 
         ConflictError: the same branch is being pulled into, or somebody moved it meanwhile.
         HeadwaterError: the source failed; the pull is recorded with the error, and nothing else changed.
     """
-    bound = bind(project, find_declared(project, name), parameters or {})
+    return pull_bound(project, bind(project, find_declared(project, name), parameters or {}))
+
+
+def pull_bound(project: Project, bound: Bound) -> Pull:
+    """Pull a source whose parameters are filled in; does and raises what ``pull`` does."""
     with holding(project, f"ingest:{bound.dataset}:{bound.branch}") as held:
         _settle(project, bound, held)
         identifier = _begin(project, bound, held)
@@ -99,6 +104,8 @@ def _pulled(project: Project, bound: Bound, identifier: str, held: Held) -> Vers
                 identifier,
             ),
         )
+        if pulled.also is not None:
+            pulled.also(tx, f"pull:{identifier}")
         tx.announce("pull", f"pull:{identifier}")
 
     if not put and not remove:

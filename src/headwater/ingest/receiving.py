@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..access.signing import is_body_signed
 from ..canonical import digest
 from ..durable import crash_point
 from ..errors import HeadwaterError, InvalidInputError, TooLargeError, UnauthenticatedError
@@ -172,8 +172,7 @@ def _require_signature(source: str, body: bytes, given: str, settings: Settings)
     except HeadwaterError as error:
         # The sender is told nothing of our environment; whoever runs the server finds it by 'hw ingest test'.
         raise UnauthenticatedError(f"source '{source}' cannot check signatures now.", source=source) from error
-    wanted = hmac.new(secret.encode(), body, "sha256").hexdigest()
-    if not hmac.compare_digest(wanted.encode(), given.strip().lower().removeprefix("sha256=").encode()):
+    if not is_body_signed(given, secret, body):
         raise UnauthenticatedError(
             f"the delivery to '{source}' is not signed with its secret: {settings.signature_header} must hold "
             "'sha256=' and the HMAC-SHA256 of the body, in hex.",

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import msgspec
 
+from ..duck import connect, exact
 from ..errors import InvalidInputError
 from ..lake.table import quote
 
@@ -118,7 +119,7 @@ def copy_to_parquet(select: str, target: Path, views: Mapping[str, Any] | None =
             for name, frame in (views or {}).items():
                 connection.register(name, frame)
             copied = connection.execute(
-                f"COPY ({select}) TO {literal(target)} "
+                f"COPY ({exact(connection, select)}) TO {literal(target)} "
                 f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
             ).fetchone()
         except duckdb.Error as error:
@@ -128,10 +129,7 @@ def copy_to_parquet(select: str, target: Path, views: Mapping[str, Any] | None =
 
 def open_duckdb(folder: Path) -> Any:
     """Return a DuckDB connection in UTC that holds at most 1 GB in memory and spills into ``folder``."""
-    import duckdb
-
-    connection = duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": False})
-    connection.execute("SET enable_progress_bar = false")  # else drawn on standard output after two seconds
+    connection = connect({"threads": 1, "autoinstall_known_extensions": False})
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET memory_limit = '1GB'")
     connection.execute(f"SET temp_directory = {literal(folder / 'spilled')}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..check import Publication, publish
+from ..duck import connect
 from ..errors import InvalidInputError, NotFoundError
 from ..lake import Entry, Table, find_head, iter_files, put_table
 from ..lake.names import check_dataset_name
@@ -128,13 +129,11 @@ class _Maker:
     """Makes the blocks of tables, and gathers those of one table in a DuckDB table until they fill a file."""
 
     def __init__(self, known: Theory, seed: int) -> None:
-        import duckdb
-
         self._known = known
         self._seed = seed
         options = {"threads": 1, "enable_external_access": False, "autoinstall_known_extensions": False}
         # One thread and no way out: formulas are SQL, and the order of rows is part of the bytes.
-        self._connection = duckdb.connect(":memory:", config=options)  # type: ignore[arg-type]  # as its documentation says
+        self._connection = connect(options)
         self._kept = False
 
     def blocks(self, table: TableTheory) -> Iterator[Block]:

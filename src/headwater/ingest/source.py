@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -14,6 +14,7 @@ from ..lake import Entry
 from .values import Planned
 
 if TYPE_CHECKING:
+    from ..ledger import WriteTx
     from .intake import Intake
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -24,11 +25,13 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
     ``state`` (JSON-able, without secrets) is what the next pull gets as ``since``: etags, offsets, a high-water mark.
     ``mirror``: files of the last version that were neither put nor kept are removed. ``note`` is a line for people.
+    ``also`` records more, in the transaction that records the pull's end, whose ref it gets.
     """
 
     state: dict[str, Any] = {}
     mirror: bool = False
     note: str = ""
+    also: Callable[[WriteTx, str], None] | None = None
 
 
 class Source(ABC):

@@ -6,6 +6,8 @@ import fnmatch
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .filling import has, looked_up
+
 if TYPE_CHECKING:
     from headwater.ledger import Row, Tx
 
@@ -17,6 +19,7 @@ _TABLES = {
     "evidence": "evidence",
     "job": "jobs",
     "modelversion": "model_versions",
+    "question": "questions",
     "release": "releases",
     "request": "release_requests",
     "run": "runs",
@@ -38,10 +41,18 @@ def attributes_of(tx: Tx, fact: Row) -> dict[str, Any]:
 
 
 def matches(wanted: Mapping[str, str], attributes: Mapping[str, Any]) -> bool:
-    """Tell whether each wanted attribute is there and fits; ``*`` and ``?`` are wildcards, case counts."""
+    """Tell whether each wanted attribute is there and fits; a dotted name is a field of one.
+
+    ``*`` and ``?`` are wildcards, case counts.
+    """
     return all(
-        name in attributes and fnmatch.fnmatchcase(str(attributes[name]), pattern) for name, pattern in wanted.items()
+        has(name, attributes) and fnmatch.fnmatchcase(_text(looked_up(name, attributes)), pattern)
+        for name, pattern in wanted.items()
     )
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _row(tx: Tx, kind: str, identifier: str) -> dict[str, Any]:

@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 
-from headwater.errors import InvalidInputError
+from headwater.errors import InvalidInputError, NotFoundError
 from headwater.operation import get_operation, operation
 from headwater.project import Project
 from headwater.project.permissions import require
 
-from . import queue
-from .triggers import declared_triggers, filled, find_trigger, trigger_states
-from .values import Job, Status, Trigger
+from . import leasing, queue
+from .filling import filled, holes
+from .limits import list_pauses
+from .triggers import declared_triggers, find_trigger, trigger_states
+from .values import Job, Pause, Status, Trigger
 from .worker import typed_arguments
 
 _MOST = 1000
@@ -64,11 +66,24 @@ def submit(
 
 @operation("jobs.list", needs="jobs:read")
 def list_jobs(
-    project: Project, status: Status | None = None, *, limit: int = 100, before: str | None = None
+    project: Project,
+    status: Status | None = None,
+    *,
+    limit: int = 100,
+    before: str | None = None,
+    trigger: str | None = None,
 ) -> list[Job]:
     """Return jobs, newest first, at most ``limit`` (1 to 1000); ``before``: the last id of the page before."""
     with project.ledger.read() as tx:
-        return queue.page_of_jobs(tx, status=status, before=before, limit=max(1, min(limit, _MOST)))
+        most = max(1, min(limit, _MOST))
+        return queue.page_of_jobs(tx, status=status, before=before, limit=most, trigger=trigger)
+
+
+@operation("jobs.counts", needs="jobs:read")
+def count_jobs(project: Project) -> dict[str, int]:
+    """Return how many jobs there are by status."""
+    with project.ledger.read() as tx:
+        return {row.status: row.jobs for row in tx.all("SELECT status, count(*) AS jobs FROM jobs GROUP BY status")}
 
 
 @operation("jobs.get", needs="jobs:read")
@@ -84,17 +99,73 @@ def get_job(project: Project, job: str) -> Job:
 
 @operation("jobs.cancel", needs="jobs:write")
 def cancel_job(project: Project, job: str) -> Job:
-    """End a job that waits or runs, and return it. What its worker still does of it is not recorded.
+    """End a job that waits or runs, and return it; the run of a flow ends with it, its steps within seconds.
+
+    What its worker still does of it is not recorded.
 
     Raises:
         NotFoundError: there is none.
         ConflictError: it has ended.
     """
     with project.ledger.write() as tx:
-        return queue.cancel(tx, job, f"cancelled by {project.actor.name}")
+        return leasing.cancel(tx, job, f"cancelled by {project.actor.name}")
 
 
-@operation("jobs.pause_trigger", needs="jobs:write")
+@operation("jobs.retry", needs="jobs:write")
+def retry_job(project: Project, job: str) -> Job:
+    """Queue a job again that failed or was cancelled, with all its attempts anew and as whom it belonged to.
+
+    Raises:
+        NotFoundError: there is none.
+        ConflictError: it has not ended, or it is done.
+        DeniedError: whoever asks may not run its operation.
+    """
+    with project.ledger.read() as tx:
+        wanted = get_operation(queue.read_job(tx, job).operation)
+    require(project.actor, wanted.needs, wanted.name)
+    with project.ledger.write() as tx:
+        return leasing.retry(tx, job)
+
+
+@operation("jobs.pause", needs="jobs:write")
+def pause_jobs(project: Project, flow: str = "", operation: str = "", *, reason: str = "") -> list[Pause]:
+    """Begin no more jobs: none at all, or none of a flow or an operation; returns all that is paused.
+
+    What runs goes on, and what is made meanwhile waits in the queue.
+    """
+    kind, name = _paused_thing(flow, operation)
+    with project.ledger.write() as tx:
+        tx.execute(
+            "INSERT INTO job_pauses (kind, name, paused_by, paused_at, reason) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (kind, name) DO NOTHING",
+            (kind, name, project.actor.name, tx.now, reason),
+        )
+        return list_pauses(tx)
+
+
+@operation("jobs.resume", needs="jobs:write")
+def resume_jobs(project: Project, flow: str = "", operation: str = "") -> list[Pause]:
+    """Let what was paused by the same words go on; returns what is still paused.
+
+    Raises:
+        NotFoundError: it is not paused.
+    """
+    kind, name = _paused_thing(flow, operation)
+    with project.ledger.write() as tx:
+        if tx.execute("DELETE FROM job_pauses WHERE kind = ? AND name = ?", (kind, name)) != 1:
+            known = ", ".join(f"{pause.kind} {pause.name}".strip() for pause in list_pauses(tx)) or "nothing"
+            raise NotFoundError(f"{f'{kind} {name}'.strip()} is not paused. Paused: {known}.", name=name)
+        return list_pauses(tx)
+
+
+@operation("jobs.pauses", needs="jobs:read")
+def get_pauses(project: Project) -> list[Pause]:
+    """Return what is paused beside single triggers: everything, flows, operations."""
+    with project.ledger.read() as tx:
+        return list_pauses(tx)
+
+
+@operation("triggers.pause", needs="jobs:write")
 def pause_trigger(project: Project, name: str, *, paused: bool = True) -> Trigger:
     """Stop a trigger, or let it go on; what happens while it is paused makes no job.
 
@@ -127,7 +198,8 @@ def list_triggers(project: Project) -> list[Trigger]:
 def fire_trigger(project: Project, name: str, parameters: dict[str, Any] | None = None) -> Job:
     """Make a trigger's job now, as whoever asks (not as the trigger), and return it.
 
-    ``parameters`` fill the ``{attribute}`` of its arguments, and those named like an argument replace it.
+    ``parameters`` fill the ``{attribute}`` of its arguments, those named like an argument replace it, and for a flow
+    the others are given to it as they are.
 
     Raises:
         NotFoundError: headwater.toml declares no such trigger.
@@ -135,7 +207,11 @@ def fire_trigger(project: Project, name: str, parameters: dict[str, Any] | None 
     """
     trigger = find_trigger(project, name)
     given = parameters or {}
+    require(project.actor, get_operation(trigger.operation).needs, trigger.operation)
     merged = {key: given.get(key, value) for key, value in trigger.arguments.items()}
+    if trigger.flow:
+        asked = holes(trigger.arguments)
+        merged |= {key: value for key, value in given.items() if key not in asked}
     arguments = filled(msgspec.structs.replace(trigger, arguments=merged), given)
     with project.ledger.write() as tx:
         identifier = queue.add_job(
@@ -151,3 +227,11 @@ def fire_trigger(project: Project, name: str, parameters: dict[str, Any] | None 
         )
         assert identifier is not None  # only a job with a 'once' may be there already
         return queue.read_job(tx, identifier)
+
+
+def _paused_thing(flow: str, operation: str) -> tuple[str, str]:
+    if flow and operation:
+        raise InvalidInputError("pause a flow or an operation, one at a time.")
+    if operation:
+        return "operation", get_operation(operation).name
+    return ("flow", flow) if flow else ("all", "")

@@ -16,9 +16,9 @@ from headwater.ledger import Lease, release_lease, renew_lease, take_lease
 from headwater.project import Actor
 
 from .facts import attributes_of, matches
-from .queue import add_job, read_job
-from .schedules import due
-from .triggers import declared_triggers, filled
+from .filling import filled
+from .queue import add_job, has_open, read_job
+from .triggers import declared_triggers, schedule_of
 from .values import Job, Trigger
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class Scheduler:
         """Turn what was announced and what is due into jobs, and return those made; nothing unless it leads.
 
         The first tick of a project sees all that was announced before; a trigger that is declared later sees what is
-        announced from then on. A schedule counts from when it was first seen; of the times that passed while no
-        scheduler ran, only the last counts. While a trigger is paused, what happens makes no job, then or later.
+        announced from then on. A schedule counts from when it was first seen; which of the times count that passed
+        while no scheduler ran is up to its ``catch_up``. One that is due every so often waits while a job of its own is
+        not over. While a trigger is paused, what happens makes no job, then or later.
 
         Raises:
             InvalidInputError: a trigger in headwater.toml is not as it should be.
@@ -105,12 +106,15 @@ class Scheduler:
             if trigger.on != "schedule":
                 continue
             seen = _seen_at(tx, trigger.name)
-            moment = None if seen is None else due(trigger.cron, trigger.timezone, after=seen, until=now)
-            if moment is not None and not _paused(tx, trigger.name):
-                job = _add(tx, trigger, f"schedule:{moment}", f"{trigger.name}@{moment}", {"at": moment})
-                made += [job] if job else []
-            if seen is None or moment is not None:
-                _see(tx, trigger.name, now if seen is None else moment or seen)
+            if seen is None:
+                _see(tx, trigger.name, now)
+                continue
+            times = _times(trigger, seen, now)
+            if times and not _paused(tx, trigger.name):
+                made += _add_times(tx, trigger, times)
+            last = schedule_of(trigger).last_due(after=seen, until=now, most=1)
+            if last:
+                _see(tx, trigger.name, last[0])
         return made
 
 
@@ -153,6 +157,23 @@ def _add(tx: WriteTx, trigger: Trigger, cause: str, once: str, attributes: dict[
     )
 
 
+def _times(trigger: Trigger, seen: int, now: int) -> list[int]:
+    return schedule_of(trigger).counting(trigger.catch_up, after=seen, until=now, most=trigger.catch_up_most)
+
+
+def _add_times(tx: WriteTx, trigger: Trigger, times: list[int]) -> list[str]:
+    """Make the jobs of a schedule's times; the job before is not crowded by one that is due every so often."""
+    if trigger.every and has_open(tx, trigger.name):
+        return []
+    schedule = schedule_of(trigger)
+    made = []
+    for moment in times:
+        about = {"at": moment, "date": schedule.date_of(moment)}
+        job = _add(tx, trigger, f"schedule:{moment}", f"{trigger.name}@{moment}", about)
+        made += [job] if job else []
+    return made
+
+
 def _paused(tx: Tx, name: str) -> bool:
     return bool(tx.value("SELECT paused FROM trigger_states WHERE name = ?", (name,)))
 
@@ -174,4 +195,4 @@ def _is_due(tx: Tx, trigger: Trigger, now: int) -> bool:
     if trigger.on != "schedule":
         return False
     seen = _seen_at(tx, trigger.name)
-    return seen is None or due(trigger.cron, trigger.timezone, after=seen, until=now) is not None
+    return seen is None or schedule_of(trigger).next_due(after=seen) <= now

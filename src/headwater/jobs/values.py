@@ -6,8 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
-Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Status = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
+OPEN: tuple[Status, ...] = ("queued", "running", "waiting")
+
+CatchUp = Literal["last", "all", "none"]
 
 FLOW_OPERATION = "flow.run"
 """The operation that a trigger with ``flow =`` runs, with the arguments ``flow`` and ``arguments``."""
@@ -17,11 +20,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """An operation that waits for a worker, is being run, or was.
 
     ``cause`` is the ref of the fact that caused it, ``schedule:<time>`` or ``person:<name>``; ``run_after`` and
-    ``heartbeat_at`` are the database's time. ``result`` is what the operation returned, as plain values.
+    ``heartbeat_at`` are the database's time. ``result`` is what the operation returned, as plain values. ``subject`` is
+    what limits and pauses speak of: the flow that it runs, else the operation.
     """
 
     id: str
     operation: str
+    subject: str
     arguments: dict[str, Any]
     actor: str
     trigger: str
@@ -49,8 +54,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """What turns a fact, a time or a person into a job: one ``[[triggers]]`` of headwater.toml.
 
-    ``on`` is ``manual``, ``schedule`` or the kind of an announcement. ``match`` holds attributes that the fact must
-    have (``*`` stands for anything). ``arguments`` may hold ``{attribute}``, which the fact fills in.
+    ``on`` is ``manual``, ``schedule``, ``webhook`` or the kind of an announcement. ``match`` holds attributes that the
+    fact must have (``*`` stands for anything). ``arguments`` may hold ``{attribute}``, which the fact fills in.
+    ``limit`` is how many of its jobs run at once (0: any number). ``catch_up`` says which of a schedule's times count
+    that passed while no scheduler ran: the ``last``, ``all`` of them (the last ``catch_up_most``), or ``none``.
     """
 
     name: str
@@ -60,7 +67,14 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     flow: str = ""
     match: dict[str, str] = {}
     cron: str = ""
+    every: str = ""
     timezone: str = "UTC"
+    catch_up: CatchUp = "last"
+    catch_up_most: int = 100
+    limit: int = 0
+    secret: str = ""
+    largest_kib: int = 256
+    tolerance_s: int = 300
     priority: int = 0
     attempts: int = 3
     label: str = ""
@@ -70,3 +84,13 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     paused_by: str = ""
     next_at: int | None = None
     """When a schedule is due next, UTC microseconds; None for other triggers."""
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that are not to be begun for now: all of them, or those of a flow or an operation."""
+
+    kind: Literal["all", "flow", "operation"]
+    name: str
+    paused_by: str
+    paused_at: int
+    reason: str

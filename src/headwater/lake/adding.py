@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from ..duck import connect
 from ..errors import InvalidInputError, NotFoundError, StorageError
-from ..project import Project
+from ..project import LocalProject, Project
 from ..working.statindex import Stat
+from ..working.walking import SKIPPED
 from .branches import find_head
 from .files import iter_files
 from .gathering import LocalFile, gather_files, prefix_of, refuse_closed
@@ -58,9 +60,11 @@ def add_files(
 
     Raises:
         NotFoundError: a path or pattern names nothing, or a folder is empty.
-        InvalidInputError: a file cannot be read or added, or changes while it is read; the message names it.
+        InvalidInputError: a file cannot be read or added, or changes while it is read; the message names it. Or a
+            path is the project's own store, or holds it.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
+    refuse_store(project, given)
     folder = str(given[0]) if remember and len(given) == 1 and os.path.isdir(given[0]) else None
     start = base if base is not None else head_id(project, dataset, branch) or head_id(project, dataset, MAIN)
     if folder is not None and base is None:
@@ -85,9 +89,28 @@ def add_files(
     if folder is not None:
         from .working_adding import add_folder
 
-        return add_folder(project, folder, prefix_of(under), start, mirror, made, progress)
+        return add_folder(project, folder, prefix_of(under), start, mirror, made, progress, branch)
     entries = put_local(project, gather_files(given, under), progress)
     return made(entries, _left_out(project, start, prefix_of(under), entries) if mirror and start else [])
+
+
+def refuse_store(project: Project, given: Sequence[str | Path]) -> None:
+    """Raise InvalidInputError where a path is in the project's own stores, or is a folder that they would come with."""
+    if not isinstance(project, LocalProject):
+        return
+    folder = getattr(project.objects.backend, "folder", None)
+    stores = {os.path.realpath(each) for each in (project.state, folder) if each is not None}
+    for each in given:
+        real = os.path.realpath(each)
+        for store in stores:
+            within = os.path.commonpath([real, store])
+            left_out = SKIPPED & set(os.path.relpath(store, real).split(os.sep))
+            if within == store or (within == real and os.path.isdir(real) and not left_out):
+                raise InvalidInputError(
+                    f"'{each}' holds this project's own store ('{store}'): a dataset cannot be made of it. Add the "
+                    "folder with your files instead; to copy a project use 'hw project copy'.",
+                    path=str(each),
+                )
 
 
 def put_files(
@@ -226,7 +249,7 @@ def parquet_rows(file: str | os.PathLike[str]) -> int:
     import duckdb
 
     try:
-        found = duckdb.connect().execute("SELECT sum(num_rows) FROM parquet_file_metadata(?)", (str(file),)).fetchone()
+        found = connect().execute("SELECT sum(num_rows) FROM parquet_file_metadata(?)", (str(file),)).fetchone()
     except duckdb.Error as error:
         raise InvalidInputError(
             f"'{file}' is named as a Parquet file and cannot be read as one: {error}. Is it complete?", path=str(file)

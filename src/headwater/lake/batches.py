@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..duck import connect
 from ..errors import InvalidInputError
 from .media import PARQUET, media_of
 from .ranged import by_range
@@ -251,8 +252,6 @@ def _written(table: Table) -> ParquetFiles:
     import tempfile
     import weakref
 
-    import duckdb
-
     from .tables import write_parquet
 
     if table.spilled is None:
@@ -260,7 +259,7 @@ def _written(table: Table) -> ParquetFiles:
         weakref.finalize(table, shutil.rmtree, folder, ignore_errors=True)
         write_parquet(table, folder / "rows.parquet")
         table.spilled = folder / "rows.parquet"
-    connection = duckdb.connect(":memory:", config={"threads": max(1, len(os.sched_getaffinity(0)))})
+    connection = connect({"threads": max(1, len(os.sched_getaffinity(0)))})
     files = ParquetFiles(connection, [str(table.spilled)], table.types)
     files.count([None])
     return files

@@ -7,9 +7,10 @@ unfinished range per level, whatever the number of files.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from .ranges import (
@@ -32,6 +33,8 @@ Put = Callable[[bytes], str]
 Change = tuple[bytes, Row | None]
 _ROWS_AT_ONCE = 10_000
 _READ_AHEAD = 32
+_FEW = 8  # where a leaf has more rows to a change than this, each change finds its place by itself
+_path_of = itemgetter(0)
 
 
 class Builder:
@@ -169,11 +172,19 @@ class _Splice:
 
 
 def _merged(rows: list[Row], changes: Sequence[Change]) -> list[Row]:
-    if not changes:
-        return rows
-    after: dict[bytes, Row | None] = {row.path: row for row in rows}
-    after.update(changes)
-    return [row for _, row in sorted(after.items()) if row is not None]
+    if len(changes) * _FEW > len(rows):
+        after: dict[bytes, Row | None] = {row.path: row for row in rows}
+        after.update(changes)
+        return [row for _, row in sorted(after.items()) if row is not None]
+    merged: list[Row] = []
+    start = 0
+    for path, row in changes:
+        at = bisect_left(rows, path, start, key=_path_of)
+        merged += rows[start:at]
+        if row is not None:
+            merged.append(row)
+        start = at + (at < len(rows) and rows[at].path == path)
+    return merged + rows[start:]
 
 
 def references_in(data: bytes, name: str) -> list[Reference]:

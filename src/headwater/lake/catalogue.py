@@ -6,7 +6,6 @@ table changed. Whatever else is asked for is looked up in the tables once, and k
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..canonical import digest, encode
+from ..duck import connect
 from ..errors import HeadwaterError, InvalidInputError, NotFoundError
 from ..operation import operation
 from ..project import Project
@@ -32,7 +32,6 @@ LONGEST_DESCRIPTION = 10_000
 TABLES_READ = 200  # of a version with more tables, the first and the last by path tell its columns
 _KNOWN = 1000
 _known: dict[str, Columns] = {}  # of tables that this process put, by digest
-_logger = logging.getLogger(__name__)
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +110,9 @@ def columns_of(project: Project, version: Version) -> Columns:
         with project.ledger.write() as tx:
             _keep(tx, version.id, found)
     except HeadwaterError as error:  # it is found again when next asked for
-        _logger.warning("the columns of %s were not kept: %s", version.ref, error)
+        import logging
+
+        logging.getLogger(__name__).warning("the columns of %s were not kept: %s", version.ref, error)
     return found
 
 
@@ -126,9 +127,7 @@ def _looked_up(project: Project, version: Version) -> Columns:
 
 def remember_columns(digest_of_table: str, file: Path) -> None:
     """Note the columns of a Parquet file that was just put, for the commit that will name it."""
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with connect() as connection:
         name = str(file).replace("'", "''")
         rows = connection.execute(f"DESCRIBE SELECT * FROM read_parquet('{name}')").fetchall()
     while len(_known) >= _KNOWN:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
+from ..errors import ConflictError, GoneError, InvalidInputError, NotFoundError, RefusedError
+from ..ledger.packs import LOST
 from ..objects.collecting import Mark, holder
 from ..operation import operation
 from ..project import Project
@@ -27,7 +28,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection goes by. Times are UTC microseconds; ``now`` is the database's clock.
 
     What ended before ``runs_before`` (runs) or was made before ``versions_before`` (versions that nothing names) need
-    not be kept.
+    not be kept. ``results_to_bytes``: results are given up until the rest of them has so many bytes; None: none is.
     """
 
     project: Any
@@ -35,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     runs_before: int
     versions_before: int
     running_since: int | None = None
+    results_to_bytes: int | None = None
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +229,8 @@ def mark_versions(plan: Plan, tx: Tx, mark: Mark) -> None:
 def walk(store: ObjectStore, root: str, seen: set[str]) -> Iterator[str]:
     """Yield the digests of a manifest's ranges and files; ranges in ``seen`` were walked and are left out.
 
+    What lies below a range whose loss somebody accepted is not known to anybody, and left out.
+
     Raises:
         CorruptError, NotFoundError: a range cannot be read: nothing may be freed by what is not known.
     """
@@ -237,12 +241,30 @@ def walk(store: ObjectStore, root: str, seen: set[str]) -> Iterator[str]:
             continue
         seen.add(name)
         yield name
-        _, items = decoded(store, name)
+        try:
+            _, items = decoded(store, name)
+        except GoneError as error:
+            if error.values.get("how") != LOST:
+                raise
+            continue
         for item in items:
             if isinstance(item, Row):
                 yield item.digest
             else:
                 waiting.append(item.digest)
+
+
+def lacks(store: ObjectStore, root: str, lost: Container[str], known: dict[str, bool]) -> bool:
+    """Tell whether a manifest has a range or a file among the lost; ``known`` keeps the answers by range."""
+    if root not in known:
+        known[root] = root in lost  # a range of itself there is not, so this ends
+        if not known[root]:
+            _, items = decoded(store, root)
+            known[root] = any(
+                item.digest in lost if isinstance(item, Row) else lacks(store, item.digest, lost, known)
+                for item in items
+            )
+    return known[root]
 
 
 class _Judge:

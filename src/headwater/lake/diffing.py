@@ -70,6 +70,8 @@ def _rows(project: Project, version: Version) -> int | None:
 
 def _columns(project: Project, a: Version, only_a: list[Entry], only_b: list[Entry]) -> tuple[ColumnChange, ...]:
     """Return the columns that came, went or changed type among the tables that differ."""
+    if not any(table_format(entry) for entry in only_b):
+        return ()
     from .scanning import schema_of
 
     old = schema_of(project, only_a or _first_table(project, a))

@@ -15,14 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..duck import connect, exact
 from ..durable import crash_point
 from ..errors import InvalidInputError
 from ..project import Project
 from .collecting import walk
+from .erasing_tables import (
+    HEADLESS,
+    READERS,
+    SHORTEST,
+    SHORTEST_NUMBER,
+    cut_out,
+    escaped,
+    format_of,
+    metadata,
+    values,
+    view,
+)
 from .manifest import apply_changes, rows_after
 from .needles import Needles
 from .ranges import Row
 from .refs import COLUMNS, require_dataset, version_of
+from .table import quote
 from .values import Version
 from .versions import record_bytes
 
@@ -31,20 +45,17 @@ if TYPE_CHECKING:
 
     from ..ledger import Tx, WriteTx
 
-_READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".tsv": "read_csv", ".jsonl": "read_json",
-            ".ndjson": "read_json"}  # fmt: skip
-_SHORTEST = 4
 _SHORTEST_KEY = 3
-_SHORTEST_NUMBER = 7
 _MOST_NEEDLES = 20_000
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """Whom or what an erasure is about: rows by a column's value or by a condition, files by a pattern of paths.
 
-    ``key`` maps a column to the value that marks the subject's rows; ``where`` is an SQL condition over a table's
-    columns; ``path`` a pattern such as ``scans/c42/*``. ``also`` are more texts that name the subject elsewhere.
-    A key's value is looked for elsewhere too, unless it is too short to name anybody: 42 may be anything.
+    ``key`` maps a column to the value that marks the subject's rows; in a CSV or TSV file without a header the column
+    is named by its place (``#1`` is the first), and every line then counts as a row. ``where`` is an SQL condition
+    over a table's columns; ``path`` a pattern such as ``scans/c42/*``. ``also`` are more texts that name the subject
+    elsewhere. A key's value is looked for elsewhere too, unless it is too short to name anybody: 42 may be anything.
     """
 
     datasets: tuple[str, ...]
@@ -123,7 +134,7 @@ class FileEraser:
         if self._by_path(row):
             self.candidates.add(row.path.decode())
             return Touched(old=row, new=None, rows=row.rows or 0)
-        reader = _READERS.get(Path(row.path.decode()).suffix)
+        reader = READERS.get(Path(row.path.decode()).suffix)
         if reader is None or not (self._subject.key or self._subject.where):
             return None
         return self._without_rows(row, reader)
@@ -131,11 +142,11 @@ class FileEraser:
     def _without_rows(self, row: Row, reader: str) -> Touched | None:
         import duckdb
 
-        source = self._project.objects.cached_path(row.digest)
-        with duckdb.connect() as connection, tempfile.TemporaryDirectory(prefix="headwater-erase-") as work:
+        source, more = self._project.objects.cached_path(row.digest), self._more(reader)
+        with connect() as connection, tempfile.TemporaryDirectory(prefix="headwater-erase-") as work:
             try:
-                _view(connection, source, reader)
-                theirs = self._condition(connection)
+                view(connection, source, reader, more)
+                theirs = self._condition(connection, reader)
                 self._fits = self._fits or bool(theirs)
                 count = theirs and connection.execute(f"SELECT count(*) FROM t WHERE {theirs}").fetchall()[0][0]
             except duckdb.Error as error:
@@ -147,25 +158,33 @@ class FileEraser:
                 ) from error
             if not count:
                 return None
-            self.candidates |= _values(connection, theirs)
+            self.candidates |= values(connection, theirs)
             target = Path(work) / "left"
-            if reader == "read_parquet" or not _cut_out(connection, source, reader, theirs, target):
-                connection.execute(f"COPY (SELECT * FROM t WHERE NOT coalesce({theirs}, false)) TO "
-                                   f"'{target}' ({_format(row)})")  # fmt: skip
+            if reader == "read_parquet" or not cut_out(connection, source, reader, theirs, target, more):
+                how = format_of(row, more)
+                if reader == "read_parquet":
+                    how += metadata(connection, source, Needles(self._given))
+                rest = exact(connection, f"SELECT * FROM t WHERE NOT coalesce({theirs}, false)")
+                connection.execute(f"COPY ({rest}) TO '{target}' ({how})")
             digest, size = self._project.objects.put_file(target)
             left = None if row.rows is None else row.rows - count
         return Touched(old=row, new=Row(row.path, digest, size, row.media, left), rows=count)
 
-    def _condition(self, connection: duckdb.DuckDBPyConnection) -> str:
-        columns = {name for name, *_ in connection.execute("DESCRIBE t").fetchall()}
-        self._columns |= columns
+    def _more(self, reader: str) -> str:
+        return HEADLESS if reader == "read_csv" and any(map(_place_of, self._subject.key)) else ""
+
+    def _condition(self, connection: duckdb.DuckDBPyConnection, reader: str) -> str:
+        columns = [name for name, *_ in connection.execute("DESCRIBE t").fetchall()]
+        self._columns |= set(columns)
         if self._subject.where:
             connection.execute(f"SELECT 1 FROM t WHERE ({self._subject.where}) LIMIT 0")  # whether it has the columns
         tests = [f"({self._subject.where})"] if self._subject.where else []
-        for column, value in self._subject.key.items():
+        for key, value in self._subject.key.items():
+            place = _place_of(key)
+            column = columns[place - 1] if reader == "read_csv" and 0 < place <= len(columns) else key
             if column not in columns:
                 return ""
-            tests.append(f"\"{column}\"::VARCHAR = '{_escaped(value)}'")
+            tests.append(f"{quote(column)}::VARCHAR = '{escaped(value)}'")
         return " AND ".join(tests)
 
     def needles(self, roots: Iterable[str]) -> list[str]:
@@ -174,7 +193,7 @@ class FileEraser:
         A value that some other row holds too (a city, a date) names nobody and is left out; what was given is not.
         """
         given = self._given
-        guessed = {each for each in self.candidates - given if len(each) >= _SHORTEST}
+        guessed = {each for each in self.candidates - given if len(each) >= SHORTEST}
         for touched in {t.old.digest: t for root in roots for t in self.touched(root)}.values():
             if touched.new is not None and guessed:
                 guessed -= self._held(touched.new, guessed)
@@ -193,105 +212,29 @@ class FileEraser:
         for root in roots:
             for row in rows_after(self._project.objects, root):
                 suffix = Path(row.path.decode()).suffix
-                if row.digest not in seen and suffix in _READERS and self._seen.get((row.digest, suffix)) is None:
+                if row.digest not in seen and suffix in READERS and self._seen.get((row.digest, suffix)) is None:
                     seen.add(row.digest)
                     yield row.digest, row.path
 
     def _held(self, row: Row, texts: set[str]) -> set[str]:
         """Return those of the texts that a table's rows hold."""
-        import duckdb
-
-        reader = _READERS.get(Path(row.path.decode()).suffix)
+        reader = READERS.get(Path(row.path.decode()).suffix)
         if reader is None:
             return set()
         source = self._project.objects.cached_path(row.digest)
-        with duckdb.connect() as connection:
-            _view(connection, source, reader)
-            return _values(connection, "true") & texts
+        with connect() as connection:
+            view(connection, source, reader, self._more(reader))
+            return values(connection, "true") & texts
+
+
+def _place_of(key: str) -> int:
+    """Return the place of a column that is named by it (``#1`` is the first), 0 for a name."""
+    return int(key[1:]) if key[:1] == "#" and key[1:].isdigit() else 0
 
 
 def _names_somebody(text: str) -> bool:
     """Tell whether a key's value is long enough to name one subject wherever it stands."""
-    return len(text) >= (_SHORTEST_NUMBER if text.isdigit() else _SHORTEST_KEY)
-
-
-def _values(connection: duckdb.DuckDBPyConnection, condition: str) -> set[str]:
-    """Return the texts and long whole numbers of the rows of ``t`` that meet a condition."""
-    found: set[str] = set()
-    for name, kind, *_ in connection.execute("DESCRIBE t").fetchall():
-        if kind == "VARCHAR" or kind in ("BIGINT", "INTEGER", "UBIGINT", "HUGEINT"):
-            shortest = _SHORTEST if kind == "VARCHAR" else _SHORTEST_NUMBER
-            text = f'"{name}"::VARCHAR'
-            rows = connection.execute(
-                f"SELECT DISTINCT {text} FROM t WHERE ({condition}) AND length({text}) >= {shortest}"
-            ).fetchall()
-            found |= {row[0] for row in rows}
-    return found
-
-
-_OPTIONS = {"read_csv": ", all_varchar=true", "read_json": ", sample_size=-1"}
-
-
-def _view(connection: duckdb.DuckDBPyConnection, source: Path, reader: str, name: str = "t") -> None:
-    asked = f"SELECT * FROM {reader}('{_escaped(str(source))}'{_OPTIONS.get(reader, '')})"
-    connection.execute(f"CREATE VIEW {name} AS {asked}")
-
-
-def _cut_out(connection: duckdb.DuckDBPyConnection, source: Path, reader: str, theirs: str, target: Path) -> bool:
-    """Write a text table without the subject's rows, every other byte as it was; tell whether that is proved.
-
-    Written out anew by DuckDB, a table would change its separator, its quotes, its times and its missing keys.
-    """
-    import duckdb
-
-    total = connection.execute("SELECT count(*) FROM t").fetchall()[0][0]
-    numbered = "SELECT row_number() OVER () - 1 AS place__, * FROM t"
-    found = connection.execute(f"SELECT place__ FROM ({numbered}) WHERE {theirs}").fetchall()
-    places = {place for (place,) in found}
-    first = sum(1 for _ in _records(source, reader)) - total  # the lines before the rows: a header, or none
-    with target.open("wb") as file:
-        for number, record in enumerate(_records(source, reader)):
-            if number - first not in places:
-                file.write(record)
-    try:  # as many rows as there should be, and none of theirs: then exactly theirs went
-        _view(connection, target, reader, "cut")
-        count, held = connection.execute(
-            f"SELECT count(*), count(*) FILTER (WHERE {theirs}) FROM cut"
-        ).fetchall()[0]  # fmt: skip
-        names = [
-            [name for name, *_ in connection.execute(f"DESCRIBE {view}").fetchall()] for view in ("t", "cut")
-        ]  # fmt: skip
-    except duckdb.Error:  # other columns are found in what is left
-        return False
-    return bool(count == total - len(places) and not held and set(names[1]) <= set(names[0]))
-
-
-def _records(source: Path, reader: str) -> Iterator[bytes]:
-    """Yield the lines of a text table; in a CSV file those within one pair of quotes together."""
-    waiting: list[bytes] = []
-    open_quote = False
-    with source.open("rb") as file:
-        for line in file:
-            waiting.append(line)
-            open_quote ^= reader == "read_csv" and line.count(b'"') % 2 == 1
-            if not open_quote:
-                yield b"".join(waiting)
-                waiting.clear()
-    if waiting:
-        yield b"".join(waiting)
-
-
-def _format(row: Row) -> str:
-    suffix = Path(row.path.decode()).suffix
-    if suffix == ".parquet":
-        return "FORMAT parquet, COMPRESSION zstd"
-    if suffix in (".csv", ".tsv"):
-        return "FORMAT csv, HEADER true" + (", DELIMITER '\t'" if suffix == ".tsv" else "")
-    return "FORMAT json"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("'", "''")
+    return len(text) >= (SHORTEST_NUMBER if text.isdigit() else _SHORTEST_KEY)
 
 
 def rewritten(project: Project, version: Version, touched: Sequence[Touched]) -> Version:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InvalidInputError, NotFoundError
+from ..working.ignoring import ignored_in
 from ..working.statindex import Stat, StatIndex
 from ..working.walking import SKIPPED, walk
 from .names import first_few, path_bytes
@@ -32,7 +33,8 @@ def gather_files(paths: Sequence[str | Path], under: str = "") -> dict[str, Loca
     """Return path in the dataset to local file, in order, for folders (walked), files and patterns (``*``, ``**``).
 
     A folder's files keep their place in it; a pattern's files keep theirs below its first wild part; ``under`` goes
-    before. ``.git`` and ``.headwater`` are left out. Links within a folder are followed, to files only.
+    before. ``.git``, ``.headwater`` and what a folder's ``.headwaterignore`` names are left out. Links within a folder
+    are followed, to files only.
 
     Raises:
         NotFoundError: a path or pattern names nothing, or a folder holds no file.
@@ -83,11 +85,13 @@ def _of(given: str) -> Iterator[tuple[str, LocalFile]]:
 
 def _in_folder(given: str) -> Iterator[tuple[str, LocalFile]]:
     found = walk(given, StatIndex())
-    refuse_odd(given, found.odd)
-    if not found.new:
+    ignored = ignored_in(given, [*found.new, *found.odd])
+    refuse_odd(given, {path: why for path, why in found.odd.items() if path not in ignored})
+    new = sorted(found.new.keys() - ignored)
+    if not new:
         raise NotFoundError(f"'{given}' holds no file. Check the folder, or add the files by name.", path=given)
     base = given.rstrip("/") or "/"
-    for relative in sorted(found.new):
+    for relative in new:
         yield relative, LocalFile(f"{base}/{relative}", found.new[relative])
 
 

@@ -6,12 +6,14 @@ A manifest is named by the digest of its root range. The same files give the sam
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from .building import Put, build, splice
-from .ranges import Reference, Row, decode_range, refer_to_leaf, refer_to_node
+from .ranges import Cell, Leaf, Reference, Row, decode_range, refer_to_leaf, refer_to_node, row_of_cell
 
 if TYPE_CHECKING:
     from ..objects import ObjectStore
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 Read = Callable[[str], tuple[int, list[Row] | list[Reference]]]
 Difference = tuple[bytes, Row | None, Row | None]
 
-_AT_ONCE = 16  # leaves of a side in memory when two manifests are compared
+_AT_ONCE = 16  # leaves of a side read at a time when two manifests are compared
 
 
 def apply_changes(store: ObjectStore, put: Put, root: str | None, changes: Mapping[bytes, Row | None]) -> Reference:
@@ -106,47 +108,77 @@ def differences(store: ObjectStore, a: str, b: str) -> Iterator[Difference]:
     """
     left, right = (_Side(store, references) for references in _unshared(store, a, b))
     while left.more or right.more:
+        if left.next_end is not None and left.next_end == right.next_end:
+            # Both go on with a leaf that ends at the same path: mostly with the same paths, and few that differ.
+            one, other = left.pop(), right.pop()
+            changed = one.changed(other)
+            if changed is not None:
+                yield from ((row.path, row, new) for row, new in changed)
+                continue
+            left.open(one)
+            right.open(other)
         left.load()
         right.load()
         ends = [side.end for side in (left, right) if side.end is not None]
         end = min(ends) if ends else None
-        part_a, part_b = left.take(end), right.take(end)
-        # Whole rows as sets: what is the same in both never comes to Python one by one.
-        old, new = ({row[0]: row for row in part} for part in (part_a - part_b, part_b - part_a))
-        for path in sorted(old.keys() | new.keys()):
-            yield path, old.get(path), new.get(path)
+        old, new = left.take(end), right.take(end)
+        differing = [path for path, cell in new.items() if old.get(path) != cell]
+        differing += old.keys() - new.keys()
+        for path in sorted(differing):
+            # Rows are made of what differs alone: making them costs more than all the rest.
+            yield path, _row_at(old, path), _row_at(new, path)
+
+
+def _row_at(cells: dict[bytes, Cell], path: bytes) -> Row | None:
+    cell = cells.get(path)
+    return None if cell is None else row_of_cell(path, cell)
 
 
 class _Side:
-    """The rows of one manifest's leaves in order, a few leaves in memory at a time."""
+    """The files of one manifest's leaves in order, a few leaves in memory at a time."""
 
     def __init__(self, store: ObjectStore, leaves: list[Reference]) -> None:
         self._store = store
-        self._leaves = leaves
-        self._rows: list[Row] = []
+        self._leaves = deque(leaves)
+        self._read: dict[str, bytes] = {}
+        self._paths: list[bytes] = []
+        self._cells: list[Cell] = []
         self.end: bytes | None = None
-        """The path up to which all rows are loaded; None: there are no more."""
+        """The path up to which all files are loaded; None: there are no more."""
 
     @property
     def more(self) -> bool:
-        return bool(self._rows or self._leaves)
+        return bool(self._paths or self._leaves)
+
+    @property
+    def next_end(self) -> bytes | None:
+        """The path with which the next leaf ends; None where there is none, or files are loaded still."""
+        return None if self._paths or not self._leaves else self._leaves[0].last
+
+    def pop(self) -> Leaf:
+        """Return the next leaf, and let go of it."""
+        leaf = self._leaves.popleft()
+        if leaf.digest not in self._read:
+            ahead = [leaf.digest, *(each.digest for each in islice(self._leaves, _AT_ONCE - 1))]
+            self._read = dict(self._store.get_many(ahead))
+        self.end = leaf.last if self._leaves else None
+        return Leaf(self._read.pop(leaf.digest), leaf.digest)
+
+    def open(self, leaf: Leaf) -> None:
+        """Load the files of a leaf that was popped, where all that was loaded was taken."""
+        self._paths, self._cells = leaf.paths(), leaf.cells()
 
     def load(self) -> None:
-        """Read the next leaves, where all that was read was taken."""
-        if self._rows or not self._leaves:
-            return
-        some, self._leaves = self._leaves[:_AT_ONCE], self._leaves[_AT_ONCE:]
-        found = dict(self._store.get_many([leaf.digest for leaf in some]))
-        for leaf in some:
-            _, items = decode_range(found.pop(leaf.digest), leaf.digest)
-            self._rows += cast("list[Row]", items)
-        self.end = some[-1].last if self._leaves else None
+        """Load the files of the next leaf, where all that was loaded was taken."""
+        if not self._paths and self._leaves:
+            self.open(self.pop())
 
-    def take(self, end: bytes | None) -> set[Row]:
-        """Return the rows with paths up to ``end``, and let go of them."""
-        cut = len(self._rows) if end is None else bisect_right(self._rows, end, key=lambda row: row.path)
-        taken, self._rows = self._rows[:cut], self._rows[cut:]
-        return set(taken)
+    def take(self, end: bytes | None) -> dict[bytes, Cell]:
+        """Return what is said of the paths up to ``end``, and let go of them."""
+        cut = len(self._paths) if end is None else bisect_right(self._paths, end)
+        taken = dict(zip(self._paths[:cut], self._cells[:cut], strict=True))
+        del self._paths[:cut], self._cells[:cut]
+        return taken
 
 
 def _unshared(store: ObjectStore, a: str, b: str) -> tuple[list[Reference], list[Reference]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from ..errors import ConflictError
+from ..errors import InvalidInputError, MergeConflictError
 from ..operation import operation
 from ..project import Project
 from .branches import pick_version
@@ -21,18 +22,28 @@ from .versions import record_version
 if TYPE_CHECKING:
     from ..ledger import Tx
 
+Take = Literal["", "ours", "theirs"]
+_SIDES = get_args(Take)
+
 
 @operation("data.merge", needs="data:write")
-def merge(project: Project, dataset: str, source: str, target: str = MAIN, *, message: str = "") -> Version:
+def merge(
+    project: Project, dataset: str, source: str, target: str = MAIN, *, message: str = "", take: Take = ""
+) -> Version:
     """Return the version that joins two lines, path by path, since their nearest common version; moves no branch.
 
     ``source`` and ``target`` are ids, refs, or what follows their ``@``. Where one side contains the other, that
     side's version comes back, with ``changed`` False. Its parents are the target's version, then the source's.
+    ``take`` decides paths that both sides changed differently: ``ours`` keeps the target's state of them, ``theirs``
+    takes the source's.
 
     Raises:
-        ConflictError: both sides changed the same paths differently; the message names them.
+        MergeConflictError: both sides changed the same paths differently; the message names them.
+        InvalidInputError: ``take`` is no side.
         NotFoundError: there is no such dataset or version.
     """
+    if take not in _SIDES:
+        raise InvalidInputError(f"'{take}' is no side to take: it is 'ours' or 'theirs'.", take=take)
     with project.ledger.read() as tx:
         require_dataset(tx, dataset)
         ours, theirs = pick_version(tx, dataset, target), pick_version(tx, dataset, source)
@@ -41,20 +52,32 @@ def merge(project: Project, dataset: str, source: str, target: str = MAIN, *, me
         return _same(ours)
     if base is not None and base.id == ours.id:
         return _same(theirs)
-    changes, conflicts = _three_ways(project, base, ours, theirs)
-    if conflicts:
-        raise ConflictError(
-            f"{theirs.ref} and {ours.ref} both changed {first_few(conflicts, len(conflicts))} since "
-            f"{base.ref if base else 'they began'}, differently. Put the same state of these files on both, then "
-            f"merge again; to add a folder, check out {ours.ref} into it first and change them there.",
-            paths=conflicts[:1000],
-            count=len(conflicts),
-        )
+    changes, both = _three_ways(project, base, ours, theirs)
+    if both and not take:
+        raise _conflict(ours, theirs, base, [path.decode() for path in both], target)
+    changes |= both if take == "theirs" else {}
     with project.objects.batch() as batch:
         root = apply_changes(project.objects, batch.put, ours.root, changes)
     text = message or f"merge {theirs.ref} into {ours.ref}"
     built_from = {each.id: each.root for each in (ours, theirs, base) if each is not None}
     return record_version(project, dataset, root, parents=(ours.id, theirs.id), message=text, built_from=built_from)
+
+
+def _conflict(
+    ours: Version, theirs: Version, base: Version | None, paths: list[str], target: str
+) -> MergeConflictError:
+    named = target not in (MAIN, ours.id) and not re.fullmatch(r"v\d+", target)
+    command = f"hw data merge {ours.dataset} v{theirs.number}{f' --into {target}' if named else ''} --take"
+    return MergeConflictError(
+        f"{theirs.ref} and {ours.ref} both changed {first_few(paths, len(paths))} since "
+        f"{base.ref if base else 'they began'}, differently. 'hw data diff {ours.ref} {theirs.ref}' shows how. "
+        f"'{command} theirs' takes v{theirs.number}'s state of them, '{command} ours' keeps v{ours.number}'s; or put "
+        "the same state of these files on both, then merge again.",
+        paths=paths[:1000],
+        count=len(paths),
+        version=theirs.id,
+        onto=ours.id,
+    )
 
 
 def _same(version: Version) -> Version:
@@ -63,19 +86,20 @@ def _same(version: Version) -> Version:
 
 def _three_ways(
     project: Project, base: Version | None, ours: Version, theirs: Version
-) -> tuple[dict[bytes, Row | None], list[str]]:
-    """Return what their side changed and ours did not, and the paths that both changed differently."""
+) -> tuple[dict[bytes, Row | None], dict[bytes, Row | None]]:
+    """Return what their side changed and ours did not, and their state of the paths that both changed differently."""
     store = project.objects
-    if base is None:
-        both = list(differences(store, ours.root, theirs.root))
-        conflicts = [path.decode() for path, mine, other in both if mine is not None and other is not None]
-        return {path: other for path, _, other in both if other is not None}, conflicts
-    mine = {path: after for path, _, after in differences(store, base.root, ours.root)}
     changes: dict[bytes, Row | None] = {}
-    conflicts = []
+    conflicts: dict[bytes, Row | None] = {}
+    if base is None:
+        for path, before, other in differences(store, ours.root, theirs.root):
+            if other is not None:
+                (changes if before is None else conflicts)[path] = other
+        return changes, conflicts
+    mine = {path: after for path, _, after in differences(store, base.root, ours.root)}
     for path, _, after in differences(store, base.root, theirs.root):
         if path in mine and mine[path] != after:
-            conflicts.append(path.decode())
+            conflicts[path] = after
         elif path not in mine:
             changes[path] = after
     return changes, conflicts

@@ -6,6 +6,7 @@ counts where it stands alone: ``c42`` is not found in ``abc423``.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import io
@@ -18,8 +19,10 @@ from typing import Any
 import msgspec
 
 from ..canonical import decode
+from ..duck import connect
 
 _UNPACKED_BYTES = 1 << 28
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{24,}={0,2}")
 _NESTED = 3
 
 
@@ -74,9 +77,7 @@ def holds(data: bytes, needles: Needles, depth: int = 0) -> bool:
 
 
 def _parquet(data: bytes, needles: Needles, depth: int) -> bool:
-    import duckdb
-
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as file, duckdb.connect() as connection:
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file, connect() as connection:
         file.write(data)
         file.flush()
         for source in (f"parquet_metadata('{file.name}')", f"parquet_kv_metadata('{file.name}')",
@@ -91,7 +92,7 @@ def _parquet(data: bytes, needles: Needles, depth: int) -> bool:
 
 def in_cell(cell: Any, needles: Needles, depth: int) -> bool:
     if isinstance(cell, bytes):
-        if needles.raw.search(cell):
+        if needles.raw.search(cell) or _in_base64(cell, needles):
             return True
         with contextlib.suppress(Exception):  # bytes that are no MessagePack hold no more than they show
             return needles.in_value(decode(cell))
@@ -101,6 +102,16 @@ def in_cell(cell: Any, needles: Needles, depth: int) -> bool:
     if isinstance(cell, dict | list | tuple):
         return needles.in_value(cell)
     return cell is not None and needles.in_text(str(cell))
+
+
+def _in_base64(data: bytes, needles: Needles) -> bool:
+    """Tell whether bytes hold a needle behind base64: so Arrow keeps a table's schema in Parquet, metadata and all."""
+    if not _BASE64.fullmatch(data):
+        return False
+    try:
+        return needles.raw.search(base64.b64decode(data, validate=True)) is not None
+    except ValueError:
+        return False
 
 
 def _pdf(data: bytes, needles: Needles, depth: int) -> bool:

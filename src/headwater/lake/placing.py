@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import itertools
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, get_args
@@ -143,12 +142,17 @@ def _partial(target: Path) -> Iterator[Path]:
         yield partial
     finally:
         os.close(descriptor)
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial.exists():
+            import shutil
+
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sweep(target: Path) -> None:
     """Remove what those who died left beside the target."""
     for left in target.parent.glob(f".{_literally(target.name)}.*.partial"):
+        import shutil
+
         with contextlib.suppress(OSError):
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:

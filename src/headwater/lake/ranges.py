@@ -9,7 +9,8 @@ Format: canonical MessagePack of columns; paths are joined by NUL, digests are 3
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -33,6 +34,10 @@ class Row(NamedTuple):
     size: int
     media: str
     rows: int | None
+
+
+Cell: TypeAlias = tuple[bytes, int, str, int | None]
+"""What a row says of its path: the digest's 32 bytes, size in bytes, media type, rows if known."""
 
 
 class Reference(NamedTuple):
@@ -139,26 +144,112 @@ def decode_range(data: bytes, name: str) -> tuple[int, list[Row] | list[Referenc
         CorruptError: the bytes are not a range of this format.
     """
     try:
-        body: dict[str, Any] = msgspec.msgpack.decode(data)
-        if body["format"] != FORMAT:
-            raise ValueError(f"format {body['format']!r}")
-        level: int = body["level"]
-        paths = body["paths"].split(b"\0") if body["digests"] else []
+        level, body = _opened(data)
+        paths = _paths_of(body)
         text = body["digests"].hex()
         digests = [text[i : i + 64] for i in range(0, len(text), 64)]
         if level:
             columns = (body[key] for key in ("files", "bytes", "rows", "counted"))
             below = [level - 1] * len(paths)
             return level, [Reference(*r) for r in zip(paths, digests, below, *columns, strict=True)]
-        return 0, _rows_of(body, paths, digests)
-    except (msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise CorruptError(
-            f"object {name} should be a range of a manifest and is not: {error}. Run 'hw verify'.", digest=name
-        ) from error
+        return 0, list(map(_row, zip(paths, digests, *_facts_of(body, len(paths)), strict=True)))
+    except _NOT_A_RANGE as error:
+        raise _no_range(name, error) from error
 
 
-def _rows_of(body: dict[str, Any], paths: list[bytes], digests: list[str]) -> list[Row]:
+class Leaf:
+    """A leaf as its columns, of which rows are made where they are asked for: most of a comparison needs none."""
+
+    __slots__ = ("_counts", "_digests", "_joined", "_media", "_sizes")
+
+    def __init__(self, data: bytes, name: str) -> None:
+        """Take the columns from a leaf's bytes.
+
+        Raises:
+            CorruptError: the bytes are not a leaf of this format.
+        """
+        try:
+            level, body = _opened(data)
+            if level:
+                raise ValueError(f"a node of level {level}, not a leaf")
+            self._joined: bytes = body["paths"]
+            self._digests: bytes = body["digests"]
+            count = len(self._digests) // 32
+            self._sizes, self._media, self._counts = _facts_of(body, count)
+            names = self._joined.count(b"\0") + 1 if count else 0
+            if not len(self._sizes) == len(self._media) == len(self._counts) == names == len(self._digests) / 32:
+                raise ValueError("columns of different lengths")
+        except _NOT_A_RANGE as error:
+            raise _no_range(name, error) from error
+
+    def paths(self) -> list[bytes]:
+        """Return the paths, in order."""
+        return self._joined.split(b"\0") if self._digests else []
+
+    def cells(self) -> list[Cell]:
+        """Return what the leaf says of each path, in order."""
+        digests = [self._digests[i : i + 32] for i in range(0, len(self._digests), 32)]
+        return list(zip(digests, self._sizes, self._media, self._counts, strict=True))
+
+    def changed(self, other: Leaf) -> list[tuple[Row, Row]] | None:
+        """Return the rows that differ from those of a leaf of the same paths, with the other's, in order.
+
+        None where paths, media types or known rows differ as well, so that all of it must be compared.
+        """
+        if (self._joined, self._media, self._counts) != (other._joined, other._media, other._counts):
+            return None
+        places = list(_unlike(self._digests, other._digests))
+        paths = self.paths() if places else []
+        return [(self._row(paths[at], at), other._row(paths[at], at)) for at in places]
+
+    def _row(self, path: bytes, at: int) -> Row:
+        digest = self._digests[32 * at : 32 * at + 32].hex()
+        return Row(path, digest, self._sizes[at], self._media[at], self._counts[at])
+
+
+def _unlike(a: bytes, b: bytes) -> Iterator[int]:
+    """Yield the places at which two columns of digests, equally long, differ; equal halves are looked at once."""
+    waiting = [(0, len(a) // 32)]
+    while waiting:
+        start, stop = waiting.pop()
+        if a[32 * start : 32 * stop] == b[32 * start : 32 * stop]:
+            continue
+        if stop - start == 1:
+            yield start
+            continue
+        middle = (start + stop) // 2
+        waiting += [(middle, stop), (start, middle)]
+
+
+def row_of_cell(path: bytes, cell: Cell) -> Row:
+    """Return the row of a path and what a leaf says of it."""
+    return Row(path, cell[0].hex(), *cell[1:])
+
+
+_NOT_A_RANGE = (msgspec.DecodeError, LookupError, ValueError, TypeError, AttributeError)
+_row = partial(tuple.__new__, Row)  # Row._make, without its frame in Python
+
+
+def _opened(data: bytes) -> tuple[int, dict[str, Any]]:
+    body: dict[str, Any] = msgspec.msgpack.decode(data)
+    if body["format"] != FORMAT:
+        raise ValueError(f"format {body['format']!r}")
+    return body["level"], body
+
+
+def _paths_of(body: dict[str, Any]) -> list[bytes]:
+    paths: list[bytes] = body["paths"].split(b"\0") if body["digests"] else []
+    return paths
+
+
+def _facts_of(body: dict[str, Any], count: int) -> tuple[list[int], list[str], list[int | None]]:
+    """Return the sizes, media types and numbers of rows of a leaf's files."""
     kinds = body["kinds"]
-    media = [kinds[i] for i in body["media"]] if body["media"] else kinds * len(paths)
-    rows = body["rows"] or [None] * len(paths)
-    return list(map(Row._make, zip(paths, digests, body["sizes"], media, rows, strict=True)))
+    media = [kinds[i] for i in body["media"]] if body["media"] else kinds * count
+    return body["sizes"], media, body["rows"] or [None] * count
+
+
+def _no_range(name: str, error: BaseException) -> CorruptError:
+    return CorruptError(
+        f"object {name} should be a range of a manifest and is not: {error}. Run 'hw verify'.", digest=name
+    )

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..duck import connect
 from ..errors import InvalidInputError
 from ..project import Project, open_project
 from . import ranged
@@ -131,7 +132,7 @@ def open_views(
         sources[name], paths = _source(entries, lambda entry: place_of(project, entry, ranges=ranges))
         allowed += paths
     far = [path.rpartition("/")[2] for path in allowed if path.startswith(ranged.SCHEME)]
-    connection = duckdb.connect(":memory:", config={"threads": _threads(), "autoinstall_known_extensions": False})
+    connection = connect({"threads": _threads(), "autoinstall_known_extensions": False})
     try:
         ranged.register(connection, project.objects, far)
         connection.execute("SET TimeZone = 'UTC'")

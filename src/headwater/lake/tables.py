@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..duck import connect, exact
 from ..errors import InvalidInputError, NotFoundError
 from ..project import Project
 from .adding import head_id, parquet_rows
@@ -70,6 +70,8 @@ def put_table(project: Project, name: str, table: Any) -> Entry:
         if not file.is_file():
             raise NotFoundError(f"there is no file '{file}'. Give a Parquet file, or a frame.", path=str(file))
         return _put(project, path, file)
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="headwater-") as folder:
         file = Path(folder) / "table.parquet"
         write_parquet(table, file)
@@ -86,19 +88,21 @@ def _put(project: Project, path: str, file: Path) -> Entry:
 def write_parquet(table: Any, file: Path) -> None:
     """Write a frame, an Arrow stream or a mapping of columns to a Parquet file.
 
-    One thread writes, so that the same table gives the same bytes.
+    One thread writes, so that the same table gives the same bytes. Whole numbers of more than 64 bits are decimals.
 
     Raises:
-        InvalidInputError: the table is of no kind that can be read, or a column has no type in Parquet.
+        InvalidInputError: a number has more than 38 digits, the table is of no kind that can be read, or a column has
+            no type in Parquet.
     """
     import duckdb
 
-    connection = duckdb.connect(":memory:", config={"threads": 1})
+    connection = connect({"threads": 1})
     try:
-        connection.register("given", _readable(table))
+        connection.register("given", readable(table))
         target = str(file).replace("'", "''")
+        select = exact(connection, "SELECT * FROM given")
         connection.execute(
-            f"COPY (SELECT * FROM given) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+            f"COPY ({select}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
         )
     except duckdb.Error as error:
         raise InvalidInputError(f"this {type(table).__name__} cannot be written as Parquet: {error}") from error
@@ -116,7 +120,12 @@ class _Stream:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
-def _readable(table: Any) -> Any:
+def readable(table: Any) -> Any:
+    """Return a table as DuckDB can register it, whatever libraries are there.
+
+    Raises:
+        InvalidInputError: it is no table.
+    """
     kind = f"{type(table).__module__}.{type(table).__name__}"
     if kind.startswith("pandas.") and kind.endswith(".DataFrame"):
         return table  # read in place; its own Arrow stream would need pyarrow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,15 @@ from ..operation import operation
 from ..project import LocalProject, Project
 from ..working.comparing import compare
 from ..working.looking import FolderStatus, kept, quick_status
-from ..working.records import Record, find_record, index_path, list_records
+from ..working.records import (
+    Record,
+    find_record,
+    forget_record,
+    index_path,
+    list_records,
+    only_one,
+    write_record,
+)
 from ..working.statindex import StatIndex
 from .files import iter_files
 from .refs import MAIN
@@ -47,13 +56,53 @@ def folder_status(project: Project, folder: str | Path, *, full: bool = False) -
     state = state_folder(project)
     if not full and (quick := quick_status(state, str(folder))) is not None:
         return quick
-    record = require_record(state, folder)
+    record = _looked_up(project, state, require_record(state, folder))
     path = index_path(state, record.folder)
     known = StatIndex() if full else StatIndex.read(path)
     version, prefix = (record.to, record.to_prefix) if record.to else (record.version, record.prefix)
     index = known.rebased(version, prefix, digests_in(project, version, prefix))
     index.stamp_ns = known.stamp_ns or stamp_of(record)
-    return kept(record, compare(record.folder, index), path)
+    return kept(record, compare(record.folder, index, ignoring=True), path)
+
+
+def _looked_up(project: Project, state: Path, record: Record) -> Record:
+    """Return the record, with whether the version is on its branch as that stands now."""
+    if not record.unpublished:
+        return record
+    from .branches import find_head
+    from .origins import descends_from
+
+    head = find_head(project, record.dataset, record.unpublished)
+    if head is None or not descends_from(project, head.id, record.version):
+        return record
+    found = replace(record, unpublished="")
+    write_record(state, found, durable=False)
+    return found
+
+
+def published(project: Project, folder: str | Path) -> None:
+    """Note that the version a folder was last added as is on its branch now."""
+    state = state_folder(project)
+    record = find_record(state, os.path.realpath(folder))
+    if record is not None and record.unpublished:
+        write_record(state, replace(record, unpublished=""), durable=False)
+
+
+def forget(project: Project, folder: str | Path) -> Record:
+    """Keep a folder no longer as a working folder; its files stay. Returns what was known of it.
+
+    Raises:
+        NotFoundError: it is not known.
+        ConflictError: a checkout into it is under way.
+    """
+    state = state_folder(project)
+    real = os.path.realpath(folder)
+    record = find_record(state, real)
+    if record is None:
+        raise NotFoundError(f"'{folder}' is no working folder of this project. 'hw data status' shows those there are.")
+    with only_one(state, real):
+        forget_record(state, real)
+    return record
 
 
 def require_record(state: Path, folder: str | Path) -> Record:

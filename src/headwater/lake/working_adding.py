@@ -49,6 +49,7 @@ def add_folder(
     mirror: bool,
     make: Make,
     progress: Progress | None,
+    branch: str,
 ) -> Version:
     """Return the version that ``make`` makes of what the folder has other than version ``start``; keep its index.
 
@@ -64,7 +65,7 @@ def add_folder(
     index = StatIndex.read(path)
     if index.base != (start or "") or index.prefix != prefix:
         index = index.rebased(start or "", prefix, digests_in(project, start, prefix) if start else {})
-    found = compare(real, index, read_none=True)  # what changed will be read anyway, to be put
+    found = compare(real, index, read_none=True, ignoring=True)  # what changed will be read anyway, to be put
     refuse_odd(folder, found.odd)
     if not found.files:
         raise NotFoundError(f"'{folder}' holds no file. Check the folder, or add the files by name.", path=folder)
@@ -74,12 +75,18 @@ def add_folder(
     entries = put_local(project, files, progress)
     gone = [prefix + each for each in found.removed] if mirror else []
     version = make(entries, gone)
-    _keep(project, found, version, prefix, entries, mirror)
+    _keep(project, found, version, prefix, entries, mirror, branch)
     return version
 
 
 def _keep(
-    project: Project, found: Comparison, version: Version, prefix: str, entries: list[Entry], mirror: bool
+    project: Project,
+    found: Comparison,
+    version: Version,
+    prefix: str,
+    entries: list[Entry],
+    mirror: bool,
+    branch: str,
 ) -> None:
     """Keep the folder's index and record: it holds what the version holds, but for what was removed in it alone."""
     state = state_folder(project)
@@ -91,13 +98,14 @@ def _keep(
         at = stats.get(path, NO_STAT)
         # One that changed since it was looked at was added as it is now: its stat is not known.
         put[path] = (at if at[1] == entry.size else NO_STAT, bytes.fromhex(entry.digest))
-    removed = set() if mirror else set(found.removed)
-    differs = {path: digest for path, digest in found.differs().items() if path in removed}
+    apart = {*found.ignored, *(() if mirror else found.removed)}
+    differs = {path: digest for path, digest in found.differs().items() if path in apart}
     gone = [*found.walk.gone, *(path for path in found.walk.changed if path not in put)]
     index = found.index.patched(gone, put, found.walk.started_ns, differs)
     index.base, index.prefix = version.id, prefix
     index.write(index_path(state, found.folder))
     before = find_record(state, found.folder)
+    waiting = before.unpublished if before and before.version == version.id else ""
     record = Record(
         folder=found.folder,
         dataset=version.dataset,
@@ -105,6 +113,7 @@ def _keep(
         ref=version.ref,
         prefix=prefix,
         mode=before.mode if before else "copy",
+        unpublished=branch if version.changed else waiting,
     )
     if record != before:
         write_record(state, record, durable=False)

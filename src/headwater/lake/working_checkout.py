@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,7 +131,7 @@ def _require_known(folder: str | Path, real: str, record: Record | None, force: 
 def _fresh(project: Project, version: Version, after: Record, state: Path, placed: Placed | None) -> CheckedOut:
     target = Path(after.folder)
     if target.is_dir():
-        shutil.rmtree(target / _STAGE, ignore_errors=True)
+        _clear(f"{target}/{_STAGE}")
     cut = len(after.prefix)
     digests = appear(project, version, target, after.prefix, after.mode, cut=cut, placed=placed)
     crash_point("working.appeared")
@@ -229,7 +228,7 @@ def _staged(project: Project, real: str, plan: Plan, mode: str, placed: Placed |
     """Make the new files beside the folder's own, where a failure changes nothing; give path to where each is."""
     stage = f"{real}/{_STAGE}"
     try:
-        shutil.rmtree(stage, ignore_errors=True)
+        _clear(stage)
         os.mkdir(stage)
         staged = {path: f"{stage}/{number}" for number, path in enumerate(plan.write)}
         place(project, {staged[path]: entry for path, entry in plan.write.items()}, mode, placed)
@@ -237,6 +236,18 @@ def _staged(project: Project, real: str, plan: Plan, mode: str, placed: Placed |
     except OSError as error:
         raise disk_error(error, Path(error.filename2 or error.filename or real)) from error
     finally:
+        _clear(stage)
+
+
+def _clear(stage: str) -> None:
+    """Remove the folder of staged files, with what a checkout that ended early left in it."""
+    try:
+        os.rmdir(stage)  # mostly all was moved out of it, or it is not there
+    except FileNotFoundError:
+        return
+    except OSError:
+        import shutil
+
         shutil.rmtree(stage, ignore_errors=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,13 +14,10 @@ from ..errors import HeadwaterError, InvalidInputError, UpgradeNeededError
 from . import chain
 from .dialect import DEFAULT_TIMEOUT_S, Connection, Dialect, Mode, SQLite, busy, dialect_of, unknown_outcome
 from .pool import Pool
-from .statements import schema_statements
 from .transaction import Tx, WriteTx
-from .transfer import copy_to_new
 
 SCHEMA = 1
 Clock = Callable[[], int]
-_log = logging.getLogger("headwater.ledger")
 
 
 class Ledger:
@@ -106,6 +102,23 @@ class Ledger:
             self._mine.writing = False
         self._run_after_commit()
 
+    @contextlib.contextmanager
+    def fenced(self, lease: str, token: int) -> Iterator[None]:
+        """Let what this thread records, until the block ends, commit only for the current holder of a lease.
+
+        Whatever rooms take part in long work need not know of its lease: none of their transactions outlives it.
+
+        Raises:
+            ConflictError: in a transaction of the block, when somebody else took the lease since; nothing is recorded.
+        """
+        self._after_fork()
+        before = getattr(self._mine, "fence", None)
+        self._mine.fence = (lease, token)
+        try:
+            yield
+        finally:
+            self._mine.fence = before
+
     def export_head(self) -> chain.Head:
         """Return the head of the chain of governance, to be kept where the ledger's owner is not."""
         with self.read() as tx:
@@ -121,6 +134,9 @@ class Ledger:
         if isinstance(self._dialect, SQLite):
             self._dialect.backup(path)
             return
+        from .statements import schema_statements
+        from .transfer import copy_to_new
+
         with self.read() as tx:
             copy_to_new(tx, path, schema_statements())
 
@@ -144,6 +160,8 @@ class Ledger:
                 yield tx
                 for hook in self.before_commit:
                     hook(tx)
+                if (fence := getattr(self._mine, "fence", None)) is not None:
+                    tx.fence(*fence)
                 if tx._failed is not None:
                     # The block caught the error of a statement; what it recorded cannot be kept all the same.
                     raise tx._failed
@@ -224,8 +242,10 @@ class Ledger:
         for hook in self.after_commit:
             try:
                 hook()
-            except Exception:  # noqa: BLE001  # any hook may raise anything; it is logged
-                _log.exception("a hook failed after its facts were committed")
+            except Exception:  # any hook may raise anything; it is logged
+                import logging
+
+                logging.getLogger("headwater.ledger").exception("a hook failed after its facts were committed")
 
     def _after_fork(self) -> None:
         if self._process != os.getpid():
@@ -259,6 +279,8 @@ def create_ledger(
         StorageError: the disk is full, not writable, or shared over a network.
         UnavailableError: the database does not answer.
     """
+    from .statements import schema_statements
+
     dialect = dialect_of(url, timeout_s)
 
     def fill(connection: Connection) -> None:

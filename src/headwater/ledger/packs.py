@@ -15,6 +15,8 @@ USE_AGAIN_US = 20 * 60 * 1_000_000
 """A use is written down again when the last one is this old; the shortest grace of a collection is thrice that."""
 
 DROPS = "pack_drops"
+LOST = "lost"
+"""How objects went whose loss somebody accepted; others were collected or erased."""
 _PART = 400
 
 

@@ -7,8 +7,9 @@ import re
 from ..canonical import float_bits, float_from_bits, orderable
 from ..errors import InvalidInputError
 
-_ODD = re.compile("[\\\\\x00\ud800-\udfff]")
-_ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2}|u[0-9a-f]{4})")
+# Compiled when first used: most commands meet no such text.
+_ODD = "[\\\\\x00\ud800-\udfff]"
+_ESCAPED = r"\\(\\|x[0-9a-f]{2}|u[0-9a-f]{4})"
 _LAST = 0x10FFFF
 
 
@@ -36,7 +37,7 @@ def escape_text(text: str) -> str:
             return "\\\\"
         return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
-    return _ODD.sub(spelled, text)
+    return re.sub(_ODD, spelled, text)
 
 
 def unescape_text(text: str) -> str:
@@ -48,7 +49,7 @@ def unescape_text(text: str) -> str:
             return code
         return chr(0xDC00 + int(code[1:], 16)) if code[0] == "x" else chr(int(code[1:], 16))
 
-    return _ESCAPED.sub(meant, text)
+    return re.sub(_ESCAPED, meant, text)
 
 
 def refused_text(reason: str) -> InvalidInputError:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from headwater.duck import connect
 from headwater.errors import InvalidInputError
 
 from .contract import Field
@@ -131,9 +132,7 @@ def _with_missing(field: Field, values: Array) -> Array:
 
 
 def _from_arrow(frame: Any) -> dict[str, Array]:
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with connect() as connection:
         found = connection.from_arrow(frame).fetchnumpy()
     return {name: _unmasked(values) for name, values in found.items()}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from headwater.track.naming import changed_parameters
 
 from .values import ModelVersion
 
@@ -22,26 +24,16 @@ def describe_version(
     """
     if before is None:
         return "first version" + (f"; data {_data_names(data)}" if data else "")
-    changes = [", ".join(_params(before.params, version.params)), *_data(earlier, data), *_contract(before, version)]
+    changes = [
+        ", ".join(changed_parameters(before.params, version.params)),
+        *_data(earlier, data),
+        *_contract(before, version),
+    ]
     if before.flavour != version.flavour:
         changes.append(f"served as {version.flavour}")
     said = "; ".join(change for change in changes if change)
     name = f"v{before.number}" if before.model == version.model else before.label
     return f"as {name}, {said or 'trained again'}"
-
-
-def _params(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    a, b = _flat(before), _flat(after)
-    changed = [name for name in sorted(a.keys() | b.keys()) if _text(a.get(name)) != _text(b.get(name))]
-    for name in changed[:_SHOWN]:
-        if name not in a:
-            yield f"{name} = {_text(b[name])}"
-        elif name not in b:
-            yield f"without {name}"
-        else:
-            yield f"{name} {_text(a[name])} → {_text(b[name])}"
-    if len(changed) > _SHOWN:
-        yield f"{len(changed) - _SHOWN} more parameters"
 
 
 def _data(before: Sequence[Version], after: Sequence[Version]) -> Iterator[str]:
@@ -78,18 +70,3 @@ def _data_names(data: Sequence[Version]) -> str:
 
 def _rows(version: Version) -> str:
     return f" ({version.rows:,} rows)" if version.rows is not None else ""
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
-
-
-def _text(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -65,6 +65,7 @@ def register(
         before = _version_to_describe_against(read, name, parent)
     earlier = [resolve(project, each) for each in before.trained_on] if before else []
     with project.ledger.write() as tx:
+        project.objects.require([file.digest for file in files])
         number = _next_number(tx, name, project.actor.name)
         version = ModelVersion(
             id=tx.new_id(),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import socket
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from headwater.access.signing import HEADER, timed_signature
 from headwater.errors import InvalidInputError, RefusedError, UnavailableError
 
 from .declared import Webhook
@@ -21,12 +20,6 @@ _KEPT_ANSWER = 500
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 # Answers that may change when asked again; every other 3xx and 4xx means the same the next time.
 _AGAIN = frozenset({408, 425, 429})
-
-
-def signature(secret: str, timestamp_s: int, body: bytes) -> str:
-    """Return the ``Headwater-Signature`` of a body: ``t=<seconds>,v1=<HMAC-SHA256 of "<seconds>." and the body>``."""
-    signed = hmac.new(secret.encode(), f"{timestamp_s}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={timestamp_s},v1={signed}"
 
 
 def post(way: Webhook, body: bytes, *, delivery: str, timestamp_s: int) -> str:
@@ -49,7 +42,7 @@ def post(way: Webhook, body: bytes, *, delivery: str, timestamp_s: int) -> str:
         "Headwater-Delivery": delivery,
     }
     if way.secret:
-        headers["Headwater-Signature"] = signature(way.secret, timestamp_s, body)
+        headers[HEADER] = timed_signature(way.secret, timestamp_s, body)
     connection = _connection(parts, address)
     try:
         connection.request("POST", _path(parts), body=body, headers=headers)

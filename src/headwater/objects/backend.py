@@ -40,6 +40,14 @@ class Backend(ABC):
         """Give a staged pack its name; one that is there already is the same bytes."""
 
     @abstractmethod
+    def replace(self, file: int, path: Path, pack: str, size: int) -> None:
+        """Put a written pack, durably, where a damaged one of its name may be; at no moment is there neither.
+
+        Raises:
+            StorageError: it could not be made durable; what was there is as it was.
+        """
+
+    @abstractmethod
     def read(self, pack: str, start: int, length: int) -> bytes:
         """Return bytes of a pack, fewer where it ends before.
 

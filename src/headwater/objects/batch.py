@@ -5,24 +5,30 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
+
+from blake3 import blake3
 
 from headwater.errors import DeniedError, HeadwaterError, InvalidInputError, NotFoundError, StorageError
 
 from . import values
 from .chunks import blocks_of, cut_stream, list_bytes
+from .lane import Lane
 from .values import CHUNKED, MIB, WHOLE_BYTES
 from .writer import NewEntry, PackWriter
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from .store import ObjectStore
 
 _GROUP_BYTES = 4 * MIB
 _GROUP_ENTRIES = 1000
 _FIRST_READ = 2**16
+_GROUPS_WAITING = 2  # to be written while the next are read and hashed
 _PACKS_AT_ONCE = 2  # sent to a bucket, each in parts of which several are under way
 
 
@@ -40,6 +46,7 @@ class Batch:
         self._waiting: list[NewEntry] = []
         self._waiting_bytes = 0
         self._writer: PackWriter | None = None
+        self._lane: Lane | None = None
         self._closed: list[tuple[PackWriter, Future[None]]] = []
         self._stager: ThreadPoolExecutor | None = None
         self._over = False
@@ -48,8 +55,6 @@ class Batch:
         """Put bytes and return their digest; they are durable when the batch has ended."""
         if len(data) > WHOLE_BYTES:
             return self._put_chunked(iter([data[i : i + WHOLE_BYTES] for i in range(0, len(data), WHOLE_BYTES)]))[0]
-        from blake3 import blake3
-
         digest = blake3(data).digest()
         self._add(NewEntry(digest, data, len(data)))
         return digest.hex()
@@ -92,8 +97,6 @@ class Batch:
         return self._put_chunked(blocks_of(read, data))
 
     def _put_chunked(self, blocks: Iterator[bytes]) -> tuple[str, int]:
-        from blake3 import blake3
-
         whole = blake3()
         chunks: list[tuple[bytes, int]] = []
         for digest, data in cut_stream(blocks, whole, self._store.pool):
@@ -114,14 +117,19 @@ class Batch:
             self._waiting.append(entry)
             self._waiting_bytes += len(entry.body)
             if self._waiting_bytes >= _GROUP_BYTES or len(self._waiting) >= _GROUP_ENTRIES:
-                self._write_waiting()
+                self._write_waiting(more=True)
 
     def _require_open(self) -> None:
         if self._over:
             raise StorageError("the batch is over (it ended, or a write in it failed): put the objects in a new one.")
 
-    def _write_waiting(self) -> None:
-        """Append what is gathered to the pack, without what the store holds already."""
+    def _write_waiting(self, *, more: bool) -> None:
+        """Append what is gathered to the pack, without what the store holds already.
+
+        Where ``more`` is to come, the writing goes on beside it, so that a failure may show one group later.
+        """
+        if more and self._lane is None:
+            self._lane = Lane(_GROUPS_WAITING, "headwater-writing")
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if not waiting:
             return
@@ -145,7 +153,11 @@ class Batch:
             room -= len(new[end].body)
             end += 1
         if end > start:
-            self._writer.append(new[start:end])
+            parts = self._writer.enter(new[start:end])
+            if self._lane is None:
+                self._writer.write(parts)
+            else:
+                self._lane.run(partial(self._writer.write, parts))
         if end < len(new):
             self._close_pack()
         return end
@@ -157,8 +169,11 @@ class Batch:
             return
         at_once = _PACKS_AT_ONCE if self._store.backend.remote else 1
         if self._stager is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._stager = ThreadPoolExecutor(at_once, thread_name_prefix="headwater-packs")
         try:
+            self._wait_for_lane()
             writer.close()
             # At most as many packs wait as are being sent, so that the spool stays bounded; one that failed ends all.
             unfinished = [staged for _, staged in self._closed if not staged.done()]
@@ -168,10 +183,16 @@ class Batch:
                 if staged.done():
                     staged.result()
         except BaseException:
+            if self._lane is not None:
+                self._lane.close()  # nothing may write to the file any more when it is closed
             writer.abandon()
             raise
         self._closed = [each for each in self._closed if not each[1].done()]
         self._closed.append((writer, self._stager.submit(self._keep, writer)))
+
+    def _wait_for_lane(self) -> None:
+        if self._lane is not None:
+            self._lane.wait()
 
     def _keep(self, writer: PackWriter) -> None:
         """Make a closed pack durable, name it, and take it into the index."""
@@ -195,7 +216,8 @@ class Batch:
 
     def _finish(self) -> None:
         self._require_open()
-        self._write_waiting()
+        self._write_waiting(more=False)
+        self._wait_for_lane()
         writer, self._writer = self._writer, None
         try:
             for _, staged in self._closed:
@@ -210,6 +232,8 @@ class Batch:
     def _abandon(self) -> None:
         """Let go of everything; what was published stays, the rest leaves nothing."""
         self._over = True
+        if self._lane is not None:
+            self._lane.close()
         if self._stager is not None:
             self._stager.shutdown(wait=True, cancel_futures=True)
         for writer, _ in self._closed:

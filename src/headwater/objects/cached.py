@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headwater.durable import disk_error
 
 from . import spool
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # Files of the cache carry this time of modification. Whoever writes through a hard link changes it, and the
 # file is made anew; so a changed file is found by the look that finds it at all.
@@ -66,6 +68,8 @@ class FileCache:
         Raises:
             StorageError: the disk is full, or the cache's folder cannot be written.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         waiting: deque[Future[None]] = deque()
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="headwater-cache") as pool:
             for group in batched(objects, _GROUP_BYTES):
@@ -179,6 +183,7 @@ def clone_file(source: str, target: str) -> bool:
     Where the file system cannot share blocks, it is a copy.
     """
     import fcntl
+    import shutil
 
     with open(source, "rb") as cached, open(target, "xb") as file:
         try:

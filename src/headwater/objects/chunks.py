@@ -5,21 +5,24 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from headwater.errors import CorruptError
 
 from .chunker import STANDARD, WINDOW, Cutter, Cutting, offered_cuts
+from .lane import Lane
 from .values import BLOCK_BYTES
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from blake3 import blake3 as Hasher  # noqa: N812  # a class of a lower-case name
 
 _MAGIC = b"HWCHUNKS"
 _HEAD = struct.Struct("<8sQ")
 _CHUNK = struct.Struct("<32sI")
-_AHEAD = 4  # blocks, and chunks, being hashed while the next are read
+_AHEAD = 4  # blocks, and chunks, that wait to be hashed while the next are read
 
 
 class Chunk(NamedTuple):
@@ -58,7 +61,7 @@ def cut_stream(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield digest and bytes of each chunk, in order; ``whole`` is updated with all of the stream.
 
-    Boundaries are looked for and chunks hashed in ``pool`` while the next blocks are read; a few blocks are held.
+    The digests are taken in other threads while the next blocks are read and cut; a few blocks are held.
     """
     from blake3 import blake3
 
@@ -66,48 +69,52 @@ def cut_stream(
         return blake3(chunk).digest(), chunk
 
     waiting: deque[Future[tuple[bytes, bytes]]] = deque()
-    for chunk in _chunks(blocks, whole, pool, cutting):
-        waiting.append(pool.submit(hashed, chunk))
-        if len(waiting) > _AHEAD:
+    # The digest of the whole takes its bytes in order: a thread of its own.
+    in_order = Lane(_AHEAD, "headwater-digest")
+    try:
+        for chunk in _chunks(_told(blocks, whole, in_order), cutting):
+            waiting.append(pool.submit(hashed, chunk))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        in_order.wait()
+    finally:
+        in_order.close()
 
 
-def _chunks(blocks: Iterator[bytes], whole: Hasher, pool: Executor, cutting: Cutting) -> Iterator[bytes]:
+def _told(blocks: Iterator[bytes], whole: Hasher, in_order: Lane) -> Iterator[bytes]:
+    """Yield the blocks, each told to the digest of the whole."""
+    for block in blocks:
+        in_order.run(partial(_update, whole, block))
+        yield block
+
+
+def _update(whole: Hasher, block: bytes) -> None:
+    whole.update(block)
+
+
+def _chunks(blocks: Iterator[bytes], cutting: Cutting) -> Iterator[bytes]:
+    """Yield the chunks of a stream; those that lie in one block are views of it, which nothing copies."""
     cutter = Cutter(cutting)
-    parts: list[bytes | memoryview] = []
-    for block, offered in _offers(blocks, whole, pool, cutting.mean):
+    parts: list[memoryview] = []
+    before = b""
+    for block in blocks:
         view = memoryview(block)
         last = 0
-        for cut in cutter.choose(len(block), offered):
-            yield b"".join([*parts, view[last:cut]])
+        for cut in cutter.choose(len(block), partial(_first_offered, before, block, cutting.mean)):
+            yield b"".join([*parts, view[last:cut]]) if parts else cast(bytes, view[last:cut])
             parts.clear()
             last = cut
         if last < len(block):
             parts.append(view[last:])
+        before = (before + block)[-(WINDOW - 1) :] if len(block) < WINDOW else block[-(WINDOW - 1) :]
     if parts:
         yield b"".join(parts)
 
 
-def _offers(blocks: Iterator[bytes], whole: Hasher, pool: Executor, mean: int) -> Iterator[tuple[bytes, list[int]]]:
-    waiting: deque[tuple[bytes, Future[list[int]], Future[object]]] = deque()
-    before = b""
-    # The digest of the whole takes its bytes in order: a thread of its own, beside those that look for cuts.
-    with ThreadPoolExecutor(1, thread_name_prefix="headwater-digest") as in_order:
-        for block in blocks:
-            waiting.append(
-                (block, pool.submit(offered_cuts, before, block, mean), in_order.submit(whole.update, block))
-            )
-            before = (before + block)[-(WINDOW - 1) :] if len(block) < WINDOW else block[-(WINDOW - 1) :]
-            if len(waiting) > _AHEAD:
-                first, offered, hashed = waiting.popleft()
-                hashed.result()
-                yield first, offered.result()
-        while waiting:
-            first, offered, hashed = waiting.popleft()
-            hashed.result()
-            yield first, offered.result()
+def _first_offered(before: bytes, block: bytes, mean: int, start: int) -> int | None:
+    return next(offered_cuts(before, block, mean, start), None)
 
 
 def blocks_of(read: Callable[[int], bytes], first: bytes = b"") -> Iterator[bytes]:

@@ -30,12 +30,16 @@ class Mark:
     """What was found alive, each digest with the first reason given; and what may go, with what it was.
 
     ``pinned`` are refs (``version:...``, ``run:...``) that a room above wants kept, by reason: rooms below ask it.
+    ``costs`` are the seconds that making again takes of what was chosen to go, by ref; ``notes`` are sentences for
+    the report.
     """
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
         self.alive: dict[bytes, int] = {}
         self.pinned: dict[str, str] = {}
+        self.costs: dict[str, float] = {}
+        self.notes: list[str] = []
         self.freed: dict[bytes, int] = {}
         self.going: list[tuple[str, str]] = []
         self._numbers: dict[str, int] = {}

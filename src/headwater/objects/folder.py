@@ -63,6 +63,18 @@ class FolderBackend(Backend):
         except OSError as error:
             raise disk_error(error, target) from error
 
+    def replace(self, file: int, path: Path, pack: str, size: int) -> None:
+        target = self._path(pack)
+        self.stage(file, path, pack, size)
+        crash_point("objects.pack.replace")
+        try:
+            os.replace(path, target)
+            crash_point("objects.pack.replaced")
+            sync_directory(target.parent, "objects.pack.replace")
+        except OSError as error:
+            raise disk_error(error, target) from error
+        self._forget(pack)
+
     def read(self, pack: str, start: int, length: int) -> bytes:
         descriptor = self._open(pack)
         try:

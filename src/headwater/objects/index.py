@@ -70,6 +70,8 @@ class Index:
 
         def look(connection: sqlite3.Connection) -> dict[bytes, Location]:
             found: dict[bytes, Location] = {}
+            if connection.execute("SELECT 1 FROM packs LIMIT 1").fetchone() is None:
+                return found
             for first in range(0, len(digests), _GROUP):
                 group = digests[first : first + _GROUP]
                 marks = ",".join("?" * len(group))

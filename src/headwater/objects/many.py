@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from .backend import PackMissing
@@ -12,6 +11,8 @@ from .reading import Reader, matches
 from .values import CHUNKED, MIB, Location
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from .store import ObjectStore
 
 _READ_BYTES = 8 * MIB

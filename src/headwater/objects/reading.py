@@ -6,7 +6,6 @@ import io
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import CorruptError
@@ -15,6 +14,8 @@ from .chunks import Chunk, parse_list
 from .values import CHUNKED, Location
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from .store import ObjectStore
 
 _REMOTE_AHEAD = 6

@@ -7,12 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self, cast
 
-from headwater.errors import CorruptError, GoneError, InvalidInputError, NotFoundError
+from headwater.errors import ConflictError, CorruptError, GoneError, InvalidInputError, NotFoundError
 
 from .backend import Backend, PackMissing, open_backend
 from .batch import Batch
@@ -24,6 +23,9 @@ from .reading import ObjectFile, Reader
 from .taking import footer_of, take_in
 from .values import CHUNKED, WHOLE_BYTES, Location, PackRecord
 from .writer import PackWriter
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 PacksSince = Callable[[int], Iterable[PackRecord]]
 
@@ -136,14 +138,40 @@ class ObjectStore:
         """
         keys = {parse_digest(digest): digest for digest in digests}
         look = self.relied if rely else self.held
-        held = self._just_put().intersection(keys)
-        held |= look([key for key in keys if key not in held])
+        ours = self._just_put().intersection(keys)
+        held = ours | look([key for key in keys if key not in ours])
         if len(held) < len(keys):
             self.refresh()
             held |= look([key for key in keys if key not in held])
         if rely:
-            held -= self._lacking_chunks(held)
+            held -= self._lacking_chunks(held - ours)
         return [digest for key, digest in keys.items() if key not in held]
+
+    def require(self, digests: Sequence[str]) -> None:
+        """Look again, within the transaction that records a fact, whether objects put before were given up since.
+
+        ``missing`` makes them stay for a while; a process that was paused for longer finds out here.
+
+        Raises:
+            ConflictError: some were collected or erased; ``values["digests"]`` names them.
+        """
+        keys = [parse_digest(digest) for digest in digests]
+        found = self._index.find(keys)
+        packs = sorted({location.pack for location in found.values()})
+        dropped = self.dropped_packs(packs) if self.dropped_packs is not None and packs else set()
+        if not dropped and len(found) == len(set(keys)):
+            return
+        for pack in dropped:
+            self.forget_pack(pack)
+        self.refresh(whole=True)
+        there = self._index.find(keys)  # what is known no longer was forgotten by a collection on this machine
+        lost = [key.hex() for key in keys if key not in there]
+        if lost:
+            raise ConflictError(
+                f"{len(lost)} object(s) were collected or erased since they were put, {lost[0]} first. Nothing was "
+                "recorded; put the bytes again and run it again.",
+                digests=lost[:1000],
+            )
 
     def cached_path(self, digest: str) -> Path:
         """Return a read-only file of an object's bytes in the shared cache, made and verified when first asked for."""
@@ -230,6 +258,8 @@ class ObjectStore:
         """The threads that hash and fetch, of this process."""
         with self._guard:
             if self._pool is None or self._process != os.getpid():
+                from concurrent.futures import ThreadPoolExecutor
+
                 workers = 8 if self.backend.remote else max(2, min(os.cpu_count() or 2, 8))
                 self._pool = ThreadPoolExecutor(workers, thread_name_prefix="headwater-objects")
                 self._process = os.getpid()
@@ -272,7 +302,7 @@ class ObjectStore:
     def _lacking_chunks(self, held: set[bytes]) -> set[bytes]:
         """Rely on the chunks of large objects as well, which may lie in other packs; return those that lack some.
 
-        What this process put, and no fact names yet, was looked at chunk by chunk when it was put.
+        Not asked of what this process put and no fact names yet: it was looked at chunk by chunk when it was put.
         """
         lacking = set()
         for digest, location in self._index.find(list(held)).items():
@@ -409,6 +439,8 @@ class ObjectStore:
             if again is not None and again.pack != location.pack:
                 return self.backend.read(again.pack, again.offset, again.length)
             if location.pack not in self._made and all(each.id != location.pack for each in self.packs_since(0)):
+                if self.explain_gone is not None and (gone := self.explain_gone(digest.hex())) is not None:
+                    raise gone
                 raise GoneError(
                     f"the bytes of object {digest.hex()} were collected: no pack that the ledger lists holds them.",
                     digest=digest.hex(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from headwater.errors import CorruptError
@@ -64,6 +63,8 @@ def take_in(
 def _footers(backend: Backend, records: list[PackRecord]) -> list[Footer | None]:
     if not backend.remote or len(records) < 2:
         return [_try_footer(backend, record) for record in records]
+    from concurrent.futures import ThreadPoolExecutor
+
     # Threads of its own: those of the store may be waiting for what is being taken in here.
     with ThreadPoolExecutor(8, thread_name_prefix="headwater-footers") as pool:
         return list(pool.map(lambda record: _try_footer(backend, record), records))

@@ -55,22 +55,31 @@ class PackWriter:
         Raises:
             StorageError: the disk is full.
         """
-        crash_point("objects.pack.append")
+        self.write(self.enter(new))
+
+    def enter(self, new: Sequence[NewEntry]) -> list[bytes]:
+        """Give entries their places after those there are; return their bytes, to be written next."""
         at = self.size
         add = self.entries.add
         for digest, body, size, kind, check in new:
             add(digest, at, len(body), size, kind, check)
             at += len(body)
+        self.size = at
+        return _joined([entry.body for entry in new])
+
+    def write(self, parts: Sequence[bytes]) -> None:
+        """Write the bytes of entries that were entered, in the order in which they were.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        crash_point("objects.pack.append")
         try:
-            self._write([entry.body for entry in new])
+            self._write(parts)
         except OSError as error:
             raise disk_error(error, self.path) from error
-        self.size = at
 
     def _write(self, parts: Sequence[bytes]) -> None:
-        # Small parts are joined, which costs less than handing over each; large ones go to the disk as they are.
-        if len(parts) > _MOST_PARTS or sum(map(len, parts)) < len(parts) * _LARGE_PART:
-            parts = [b"".join(parts)]
         waiting = [memoryview(part) for part in parts if part]
         while waiting:
             done = os.writev(self._file, waiting)
@@ -109,9 +118,21 @@ class PackWriter:
         self._backend.publish(self.path, self.id, self.size)
         self.abandon()
 
+    def replace(self) -> None:
+        """Put the closed pack, durably and all at once, in the place of a damaged one of its id."""
+        self._backend.replace(self._file, self.path, self.id, self.size)
+        self.abandon()
+
     def abandon(self) -> None:
         """Let the spool file go; a pack that was not published leaves nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
             self.path.unlink(missing_ok=True)
+
+
+def _joined(parts: list[bytes]) -> list[bytes]:
+    """Return many small parts as one, which costs less to write; large ones go to the disk as they are."""
+    if len(parts) > _MOST_PARTS or sum(map(len, parts)) < len(parts) * _LARGE_PART:
+        return [b"".join(parts)]
+    return parts

@@ -140,7 +140,16 @@ class _Stores:
                     footer_digest=pack.footer_digest,
                     created_at=tx.database_now(),
                 )
+                self._there_again(tx, pack.id)
         self._recording.packs = packs
+
+    def _there_again(self, tx: WriteTx, pack: str) -> None:
+        """Let what a new pack holds no longer count as gone, so that its absence is an error again."""
+        first = tx.one("SELECT 1 AS one FROM gone WHERE ref >= 'object:' AND ref < 'object;' LIMIT 1")
+        if first is not None and self.objects is not None:
+            refs = [f"object:{digest.hex()}" for digest, _ in self.objects.index.locations(pack)]
+            back = tx.all_in("SELECT ref FROM gone WHERE ref IN (??)", refs)
+            tx.executemany("DELETE FROM gone WHERE ref = ?", [(row.ref,) for row in back])
 
     def _packs_recorded(self) -> None:
         packs = getattr(self._recording, "packs", ())

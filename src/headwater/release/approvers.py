@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headwater.access.approvals import same_person
 from headwater.errors import DeniedError
 from headwater.model import ModelVersion
 from headwater.project import Actor
@@ -28,11 +29,6 @@ def require_may_approve(actor: Actor, rules: ChannelRules, request: ReleaseReque
     if rules.roles and not {"admin", *rules.roles} & set(actor.roles):
         wanted = " or ".join(rules.roles)
         raise _denied(f"{actor.name} does not have the role {wanted} that {request.channel} demands", request)
-
-
-def same_person(a: str, b: str) -> bool:
-    """Tell whether two names are one person's, however they are spaced and cased: a claim costs nothing."""
-    return " ".join(a.split()).casefold() == " ".join(b.split()).casefold()
 
 
 def _denied(why: str, request: ReleaseRequest) -> DeniedError:

@@ -6,8 +6,9 @@ transaction that reads the request anew, so of two people who act at once the se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
+from headwater.access.approvals import Decision, record_decision, same_person
 from headwater.errors import ConflictError, InvalidInputError, RefusedError
 from headwater.model import ModelVersion, documents
 from headwater.model.refs import check_channel
@@ -15,7 +16,7 @@ from headwater.model.registry import channel_head, get_model_version, read_versi
 from headwater.operation import operation
 from headwater.project import Actor, Project
 
-from .approvers import require_may_approve, same_person
+from .approvers import require_may_approve
 from .gates import GateReader, read_gates
 from .moving import move_channel
 from .rows import read_request
@@ -221,40 +222,22 @@ def _record(
     return identifier
 
 
-def _decide(
-    tx: WriteTx, actor: Actor, request: ReleaseRequest, decision: Literal["approve", "reject"], reason: str
-) -> None:
+def _decide(tx: WriteTx, actor: Actor, request: ReleaseRequest, decision: Decision, reason: str) -> None:
     # One person is one voice, however the name is spelt; changing one's mind to a no is always possible.
     if any(same_person(each.by, actor.name) and each.decision == decision for each in request.approvals):
         raise ConflictError(
             f"{actor.name} has said '{decision}' to request {request.id} already: it takes another person.",
             request=request.id,
         )
-    identifier = tx.new_id()
-    tx.insert(
-        "approvals",
-        id=identifier,
+    record_decision(
+        tx,
+        actor,
+        decision,
+        reason,
         request=request.id,
-        person=actor.name,
-        claimed=int(actor.claimed),
-        decision=decision,
-        reason=reason,
-        at=tx.now,
+        subject=f"modelversion:{request.version}",
+        about={"model": request.model, "channel": request.channel, "version": request.version},
     )
-    ref = f"approval:{identifier}"
-    tx.edge(ref, "subject", f"modelversion:{request.version}")
-    body: dict[str, Any] = {
-        "request": request.id,
-        "model": request.model,
-        "channel": request.channel,
-        "version": request.version,
-        "decision": decision,
-        "by": actor.name,
-        "claimed": actor.claimed,
-        "reason": reason,
-        "at": tx.now,
-    }
-    tx.govern("approval", ref, body)
 
 
 def _end(tx: WriteTx, request: str, status: str, why: str, gates: tuple[GateResult, ...]) -> None:

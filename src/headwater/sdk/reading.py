@@ -14,6 +14,7 @@ from .showing import catalogue_html, catalogue_text, dataset_html, dataset_text,
 
 if TYPE_CHECKING:
     from headwater.check import Publication
+    from headwater.flow.items import DataFile, Partition, RowBatch
     from headwater.lake import Dataset, SearchAnswer, Table
 
 
@@ -53,6 +54,46 @@ class Data:
     def __getitem__(self, ref: str) -> Table:
         return self(ref)
 
+    def files(self, ref: str, *, under: str = "", project: Project | None = None) -> list[DataFile]:
+        """Return the files of a version, those below ``under``, as items: ``step.map(hw.data.files("images@main"))``.
+
+        A step gets each file by content: when a new version arrives only new and changed files are computed. Raises
+        NotFoundError where the ref names nothing.
+        """
+        from headwater.flow.selecting import list_items
+
+        return list_items(project or current_project(), ref, under)
+
+    def partitions(
+        self, ref: str, *, by: str | None = None, under: str = "", project: Project | None = None
+    ) -> list[Partition]:
+        """Return a version in partitions as items: its folders ``NAME=VALUE``, or the rows of each value of ``by``.
+
+        Raises:
+            InvalidInputError: there is no such folder, or no such column.
+        """
+        from headwater.flow.selecting import list_partitions
+
+        return list_partitions(project or current_project(), ref, by=by, under=under)
+
+    def batches(
+        self,
+        ref: str,
+        rows: int = 10_000,
+        *,
+        columns: Sequence[str] | None = None,
+        under: str = "",
+        project: Project | None = None,
+    ) -> list[RowBatch]:
+        """Return the rows of a version's tables in batches of about ``rows``, as items.
+
+        The rows decide where a batch ends, so that a row put in changes its own batch and not all that follow: a
+        batch has a quarter to four times as many rows as asked for. Raises InvalidInputError where there is no table.
+        """
+        from headwater.flow.selecting import list_batches
+
+        return list_batches(project or current_project(), ref, rows, columns=columns, under=under)
+
     def search(self, words: str, *, limit: int = 20, project: Project | None = None) -> Found:
         """Return the datasets in which each word stands: names, descriptions, columns, types, tags, sources."""
         return Found(lake.search(project or current_project(), words, limit))
@@ -70,7 +111,8 @@ class Data:
             raise AttributeError(str(error)) from error
 
     def __dir__(self) -> Sequence[str]:
-        return ["list", "search", *(name for name in _names("") if name.isidentifier())]
+        own = ("batches", "files", "list", "partitions", "search")
+        return [*own, *(name for name in _names("") if name.isidentifier())]
 
     def _ipython_key_completions_(self) -> Sequence[str]:
         names = _names("")

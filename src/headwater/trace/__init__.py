@@ -9,10 +9,12 @@ into every room, each of which registers what it holds.
 from .bundle import replay_bundle
 from .collected import Collection
 from .collecting import collect
+from .deleting import Deleted, KeptRun, delete_runs
 from .erasing import Erasure, erase
 from .exporting import export_bundle
 from .finding import Place, find_text
 from .heads import Checkpoint, export_head, write_checkpoint
+from .losing import LostPack, accept_loss, list_losses
 from .recovering import Recovered, recover
 from .repairing import Repair, repair
 from .replaying import replay, sample_predictions
@@ -24,21 +26,27 @@ __all__ = [
     "Bundle",
     "Checkpoint",
     "Collection",
+    "Deleted",
     "Difference",
     "Erasure",
     "Graph",
+    "KeptRun",
     "Link",
+    "LostPack",
     "Node",
     "NotKept",
     "Place",
     "Recovered",
     "Repair",
     "ReplayReport",
+    "accept_loss",
     "collect",
+    "delete_runs",
     "erase",
     "export_bundle",
     "export_head",
     "find_text",
+    "list_losses",
     "recover",
     "repair",
     "replay",

@@ -26,7 +26,8 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """What a collection freed, or would free (``freed_already`` False). Bytes are those in the packs.
 
     ``disk_before`` and ``disk_after`` are the bytes of all packs in their place. ``problems`` is empty unless reading
-    back what was kept found something wrong.
+    back what was kept found something wrong. ``recompute_s`` is what computing again took of the results that were
+    given up to make room; ``notes`` say what stays for other reasons than those of ``kept``.
     """
 
     freed_already: bool
@@ -39,3 +40,5 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     disk_before: int
     disk_after: int | None = None
     problems: tuple[str, ...] = ()
+    recompute_s: float = 0.0
+    notes: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ by the database's clock; a writer notes that it relies on an old pack before it 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,8 +20,9 @@ from headwater.events import holding as _events  # noqa: F401  # registers what 
 from headwater.flow import holding as _flow  # noqa: F401  # registers what flows hold
 from headwater.flow.memory import mark_broken
 from headwater.ingest import holding as _ingest  # noqa: F401  # registers what pulls hold
-from headwater.lake.collecting import DAY_US, Plan
-from headwater.ledger.leases import release_lease, renew_lease, take_lease
+from headwater.lake.collecting import DAY_US, Plan, lacks
+from headwater.ledger.keeping import keep_lease
+from headwater.ledger.leases import take_lease
 from headwater.ledger.packs import DROPS
 from headwater.model import holding as _model  # noqa: F401  # registers what models hold
 from headwater.objects import collecting as packs
@@ -29,6 +32,7 @@ from headwater.objects.verifying import check_pack
 from headwater.operation import operation
 from headwater.project import Project
 from headwater.track import holding as _track  # noqa: F401  # registers what runs hold
+from headwater.track.shelving import remove_events
 
 from .collected import Collection, Freed, Kept
 from .heads import write_checkpoint
@@ -45,21 +49,27 @@ _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _NO_DIGESTS = frozenset(
     (
         "audit", "chain", "chain_bodies", "checkpoints", "collections", "counters", "cursors", "dropped_packs",
-        "erasures", "gone", "holds", "leases", "ledger_meta", "metric_marks", "metric_summary", "pack_uses", "packs",
-        "people", "stray_packs", "tokens", "trigger_states",
+        "erasures", "gone", "holds", "leases", "ledger_meta", "lost_packs", "metric_marks", "metric_summary",
+        "pack_uses", "packs", "people", "stray_packs", "tokens", "trigger_states",
     )
 )  # fmt: skip
 """Tables that name no object that must be kept."""
 
 
 @operation("data.collect", needs="data:admin")
-def collect(project: Project, *, free: bool = False, grace_hours: float | None = None) -> Collection:
+def collect(
+    project: Project, *, free: bool = False, grace_hours: float | None = None, results_to_bytes: int | None = None
+) -> Collection:
     """Free the bytes that nothing needs, or (``free`` False) only tell what would be freed and why the rest stays.
 
     Kept are: heads and history of branches and tags, what runs within their retention read and made, what any model
     version came from, what is held, quarantine until decided, events, and whatever is younger than the grace period
     (``[retention] grace_hours`` in headwater.toml, 24). Packs that are mostly dead are written anew. With a grace
     below one hour nobody else may be writing meanwhile.
+
+    With ``results_to_bytes``, remembered results that only runs within their retention keep go too, those first that
+    took the fewest seconds per byte, until the results left have so many bytes; a later run makes them again. Results
+    of impure steps stay, and those of steps that did not give the same when they were made again.
 
     Raises:
         ConflictError: another collection is under way.
@@ -68,17 +78,31 @@ def collect(project: Project, *, free: bool = False, grace_hours: float | None =
     grace = _grace_us(project, grace_hours)
     if not free:
         with project.ledger.read() as tx:
-            found = _Sweep(project, tx, grace)
+            found = _Sweep(project, tx, grace, results_to_bytes)
         return found.report("", {})
     with project.ledger.write() as tx:
-        lease = take_lease(tx, LEASE, project.actor.name, ttl_s=LEASE_S)
-        if lease is None:
-            raise ConflictError("another collection is under way: wait until it has ended, then run it again.")
-    try:
-        return _free(project, lease, grace)
-    finally:
-        with project.ledger.write() as tx:
-            release_lease(tx, lease)
+        lease = take_alone(tx, project)
+    with alone(project, lease):
+        return _free(project, grace, results_to_bytes)
+
+
+def take_alone(tx: WriteTx, project: Project) -> Lease:
+    """Take the lease of those who give up bytes: one at a time.
+
+    Raises:
+        ConflictError: somebody has it.
+    """
+    lease = take_lease(tx, LEASE, project.actor.name, ttl_s=LEASE_S)
+    if lease is None:
+        raise ConflictError("a collection or an erasure is under way: wait until it has ended, then run it again.")
+    return lease
+
+
+@contextmanager
+def alone(project: Project, lease: Lease) -> Iterator[None]:
+    """Renew the lease while the block runs, and let the block record nothing once somebody else has it."""
+    with keep_lease(project.ledger, lease, ttl_s=LEASE_S) as held, project.ledger.fenced(held.name, held.token):
+        yield
 
 
 def _grace_us(project: Project, hours: float | None) -> int:
@@ -88,19 +112,18 @@ def _grace_us(project: Project, hours: float | None) -> int:
     return int(given * 3600 * 1_000_000)
 
 
-def _free(project: Project, lease: Lease, grace: int) -> Collection:
+def _free(project: Project, grace: int, results_to: int | None) -> Collection:
     before = _disk(project.objects)
+    remove_events(project)
     finish_deleting(project)
     _see_strays(project)
-    lease = _renewed(project, lease)
     for number in range(_TRIES):
         with project.ledger.read() as tx:
-            found = _Sweep(project, tx, grace)
+            found = _Sweep(project, tx, grace, results_to)
         made = packs.rewrite(project.objects, found.rewritten)
         crash_point("collect.rewritten")
         project.objects.made(made)
-        lease = _renewed(project, lease)  # marking may have taken longer than the lease lasts
-        done = _record(project, lease, found, last=number == _TRIES - 1, grace=grace)
+        done = _record(project, found, last=number == _TRIES - 1, grace=grace)
         if done is not None:
             break
     assert done is not None  # the last try holds the ledger while it looks
@@ -119,18 +142,14 @@ def _free(project: Project, lease: Lease, grace: int) -> Collection:
     return answer
 
 
-def _renewed(project: Project, lease: Lease) -> Lease:
-    with project.ledger.write() as tx:
-        return renew_lease(tx, lease, ttl_s=LEASE_S)
-
-
 class _Sweep:
     """What is alive, what is dead and what becomes of each pack, by the facts of one moment."""
 
-    def __init__(self, project: Project, tx: Tx, grace: int) -> None:
+    def __init__(self, project: Project, tx: Tx, grace: int, results_to: int | None) -> None:
         self.stamp = stamp_of(tx)
+        self.results_to = results_to
         self.project, self.store = project, project.objects
-        self.plan = plan_of(project, tx, grace)
+        self.plan = msgspec.structs.replace(plan_of(project, tx, grace), results_to_bytes=results_to)
         self.cutoff = self.plan.now - grace
         self.mark = mark_everything(self.store, self.plan, tx)
         rows = listed_packs(tx)
@@ -187,6 +206,8 @@ class _Sweep:
             disk_before=disk.get("before", _disk(self.store) if not verb else 0),
             disk_after=disk.get("after"),
             problems=proof,
+            recompute_s=sum(self.mark.costs.get(ref, 0.0) for n, (ref, _) in enumerate(self.mark.going) if n in groups),
+            notes=tuple(self.mark.notes),
         )
 
     def _kept(self) -> tuple[Kept, ...]:
@@ -210,7 +231,8 @@ def _require_read(rows: list[tuple[PackRecord, int]], plans: list[PackPlan]) -> 
     if lost:
         raise CorruptError(
             f"{len(lost)} pack(s) that the project needs are missing or damaged, {lost[0]} first, so what they need is "
-            "not known. Nothing was freed. 'hw verify' names them all; bring them back from a backup first.",
+            "not known. Nothing was freed. 'hw verify' names them all; bring them back from a backup first; without "
+            "one accept the loss with 'hw data accept-loss'.",
             packs=lost[:100],
         )
 
@@ -314,14 +336,13 @@ def _old_strays(tx: Tx, store: ObjectStore, listed: set[str], cutoff: int) -> li
     ]
 
 
-def _record(project: Project, lease: Lease, found: _Sweep, *, last: bool, grace: int) -> _Sweep | None:
+def _record(project: Project, found: _Sweep, *, last: bool, grace: int) -> _Sweep | None:
     """Give the packs up in one transaction; None when something was named since the sweep looked."""
     with project.ledger.write() as tx:
-        tx.fence(LEASE, lease.token)
         if stamp_of(tx) != found.stamp:
             if not last:
                 return None
-            again = _Sweep(project, tx, grace)
+            again = _Sweep(project, tx, grace, found.results_to)
             written = {each.record.id for each in found.rewritten}
             again.plans = [each for each in again.plans if each.do != "rewrite" or each.record.id in written]
             _require_written(again, found)
@@ -362,8 +383,10 @@ def drop_packs(tx: WriteTx, dropped: list[tuple[str, int]]) -> None:
 
 
 def _record_gone(tx: WriteTx, found: _Sweep) -> None:
-    """Record what went, so that readers are told when and why."""
+    """Record what went, so that readers are told when and why: a version only where something of it went."""
     lost = found.lost()
+    if not lost:
+        return
     roots = {f"version:{row.id}": (row.root, row.record) for row in tx.stream("SELECT id, root, record FROM versions")}
     named: dict[int, list[str]] = {}
     for digest, number in found.mark.freed.items():
@@ -375,10 +398,13 @@ def _record_gone(tx: WriteTx, found: _Sweep) -> None:
         for each in asked_for:
             _gone(tx, f"object:{each}", f"it was of {_named(tx, ref)}; {why}")
         if ref.startswith("result:"):
-            mark_broken(tx, ref.partition(":")[2])
-    if lost:
-        for ref, why in found.mark.going:
-            if ref in roots:
+            mark_broken(tx, ref.partition(":")[2], collected=True)
+    names = {each.hex() for each in lost}
+    known: dict[str, bool] = {}
+    for ref, why in found.mark.going:
+        if ref in roots:
+            root, record = roots[ref]
+            if record in names or lacks(found.store, root, names, known):
                 _gone(tx, ref, why)
 
 

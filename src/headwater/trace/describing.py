@@ -62,6 +62,10 @@ KINDS: dict[str, Kind] = {
         "release_requests", "model, number, channel, status, requested_by, reason, requested_at",
         lambda row: f"request for {row.model}@v{row.number} on {row.channel} ({row.status})",
     ),
+    "question": Kind(
+        "questions", "title, run, status, asked_by, decided_by, reason, asked_at",
+        lambda row: f"{row.title} ({row.status})",
+    ),
     "approval": Kind("approvals", "person, decision, reason, at", lambda row: f"{row.decision} by {row.person}"),
     "alarm": Kind("alarms", "title, kind, monitor, start_at, end_at, created_at", lambda row: row.title),
     "window": Kind(

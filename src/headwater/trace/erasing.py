@@ -15,7 +15,7 @@ import msgspec
 
 from headwater.canonical import decode, digest, encode
 from headwater.durable import crash_point
-from headwater.errors import ConflictError, InvalidInputError
+from headwater.errors import InvalidInputError
 from headwater.events.erasing import find_in_seals, rewrite_seal
 from headwater.flow import erasing as _flow  # noqa: F401  # registers how results are erased
 from headwater.lake.erasing import (
@@ -32,7 +32,6 @@ from headwater.lake.erasing import (
 )
 from headwater.lake.needles import Needles, in_cell
 from headwater.ledger.chain import erase_body
-from headwater.ledger.leases import release_lease, take_lease
 from headwater.ledger.scrubbing import scrub
 from headwater.model import erasing as _model  # noqa: F401  # registers how profiles are erased
 from headwater.objects import collecting as packs
@@ -42,8 +41,7 @@ from headwater.project import LocalProject, Project
 from headwater.track import erasing as _track  # noqa: F401  # registers how artefacts are erased
 
 from .collecting import (
-    LEASE,
-    LEASE_S,
+    alone,
     drop_packs,
     finish_deleting,
     listed_packs,
@@ -51,13 +49,15 @@ from .collecting import (
     plan_of,
     reindex,
     stamp_of,
+    take_alone,
 )
-from .finding import cached_with, facts_with, objects_with, places
+from .finding import cached_with, facts_with, files_of, names_of, objects_with, places
 from .heads import write_checkpoint
 
 if TYPE_CHECKING:
     from headwater.ledger import WriteTx
 
+_PICTURE = "data:image/"  # how a sample row holds a picture
 _NAMES = frozenset(
     {"datasets.name", "versions.dataset", "pointers.name", "pointer_moves.name", "models.name", "people.name"}
 )
@@ -106,19 +106,14 @@ def erase(project: Project, subject: Subject, *, why: str = "", carry_out: bool 
     if not carry_out:
         return _told(project, subject, files, touched, texts)
     if not why.strip():
-        raise InvalidInputError("an erasure needs a reason (--why): which request or duty it answers.")
+        raise InvalidInputError("an erasure needs a reason (--reason): which request or duty it answers.")
     if Needles(texts).in_text(why):
         raise InvalidInputError("the reason names the subject, and it is kept for ever: say it without.")
     with project.ledger.write() as tx:
-        lease = take_lease(tx, LEASE, project.actor.name, ttl_s=LEASE_S)
-        if lease is None:
-            raise ConflictError("a collection or another erasure is under way: wait until it has ended.")
+        lease = take_alone(tx, project)
         identifier = waiting[0] if waiting else _begin(tx, project, subject, texts, why)
-    try:
+    with alone(project, lease):
         return _carry_out(project, identifier, subject, files, touched, texts)
-    finally:
-        with project.ledger.write() as tx:
-            release_lease(tx, lease)
 
 
 def _waiting(tx: Any, subject: Subject) -> tuple[str, list[str]] | None:
@@ -147,6 +142,9 @@ def _told(project: Project, subject: Subject, files: FileEraser, touched: list[A
     holding = frozenset(found for found, _ in objects_with(project.objects, needles))
     context = Erasing(project, needles, holding, ("", 0), "")
     effects = [effect for act in ERASERS.values() for effect in act(context, False)]
+    gone = {each.old.digest for each in touched}
+    kept = sorted(holding & files_of(project).keys() - gone)
+    effects += _left(project, subject, dict.fromkeys(kept, "a version has it"))
     return _report("", project, subject, touched, effects, texts)
 
 
@@ -183,15 +181,16 @@ def _carry_out(
     context = Erasing(project, needles, holding, (project.objects.put(stone), len(stone)), begun.why)
     effects = [effect for act in ERASERS.values() for effect in act(context, True)]
     crash_point("erase.derived")
-    effects += _drop_objects(project, needles, old)
+    effects += _drop_objects(project, subject, needles, old)
     _forget_cached(project, needles)
     crash_point("erase.packs")
     found = _report(identifier, project, subject, touched, effects, texts)
     _finish(project, identifier, found)
+    told = " ".join(effect.what for effect in found.left)
     left = [
-        Effect(store=each.store, what=each.what, how="left", why=f"it is still found there ({each.known_as})")
+        Effect(store=each.store, what=f"{each.known_as} ({each.what})", how="left", why="it is still found there")
         for each in places(project, needles)
-        if each.what not in {effect.what for effect in found.left}
+        if each.what not in told
     ]
     write_checkpoint(project)
     return msgspec.structs.replace(found, left=(*found.left, *left))
@@ -276,8 +275,18 @@ def _rewrite_fact(tx: WriteTx, erasing: Erasing, table: str, column: str, said: 
         for row in tx.all("SELECT seq FROM chain_bodies WHERE body = ?", (said,)):
             erase_body(tx, row.seq, erasing.said)
         return
-    new = erasing.needles.without(said) if isinstance(said, str) else _without_bytes(said, erasing.needles)
+    new = _without_text(said, erasing.needles) if isinstance(said, str) else _without_bytes(said, erasing.needles)
     tx.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE "{column}" = ?', (new, said))
+
+
+def _without_text(text: str, needles: Needles) -> str:
+    """Return a text of the ledger without the subject; a sample row that names it loses its picture too."""
+    if _PICTURE in text:
+        try:
+            return msgspec.json.encode(_without(msgspec.json.decode(text), needles)).decode()
+        except msgspec.DecodeError:
+            pass  # no JSON: a text that only quotes a picture
+    return needles.without(text)
 
 
 def _without_bytes(data: bytes, needles: Needles) -> bytes:
@@ -291,13 +300,17 @@ def _without(value: Any, needles: Needles) -> Any:
     if isinstance(value, str):
         return needles.without(value)
     if isinstance(value, dict):
-        return {_without(key, needles): _without(inner, needles) for key, inner in value.items()}
+        new = {_without(key, needles): _without(inner, needles) for key, inner in value.items()}
+        if new == value:
+            return value
+        pictures = [key for key, inner in new.items() if isinstance(inner, str) and inner.startswith(_PICTURE)]
+        return {**new, **dict.fromkeys(pictures, "erased")}
     if isinstance(value, list):
         return [_without(inner, needles) for inner in value]
     return value
 
 
-def _drop_objects(project: Project, needles: Needles, old: set[str]) -> list[Effect]:
+def _drop_objects(project: Project, subject: Subject, needles: Needles, old: set[str]) -> list[Effect]:
     """Give up the objects that hold something of the subject and that nothing needs; name those that are needed."""
     while (found := _dropped(project, needles, old)) is None:
         pass  # something doomed was named meanwhile: look again
@@ -305,14 +318,27 @@ def _drop_objects(project: Project, needles: Needles, old: set[str]) -> list[Eff
     needed = sorted(digest for digest in holding if bytes.fromhex(digest) in mark.alive)
     for each in doomed:
         project.objects.drop_cached(each.hex())
-    why = "it is needed elsewhere ({}): name its dataset too, or delete what needs it"
-    return [
-        Effect(
-            store="objects", what=f"object:{digest}", how="left",
-            why=why.format(mark.reasons[mark.alive[bytes.fromhex(digest)]]),
-        )
-        for digest in needed
-    ]  # fmt: skip
+    return _left(project, subject, {digest: mark.reasons[mark.alive[bytes.fromhex(digest)]] for digest in needed})
+
+
+def _left(project: Project, subject: Subject, needed: dict[str, str]) -> list[Effect]:
+    """Return what is left of objects (digest to why they are kept): what they are known as, and what to do."""
+    files, names = (files_of(project), names_of(project)) if needed else ({}, {})
+    left = []
+    for found, reason in needed.items():
+        name, (version, path) = names.get(found, ""), files.get(found, (None, ""))
+        dataset = version.dataset if version else ""
+        why = f"it is needed elsewhere ({reason}): name its dataset too, or delete what needs it"
+        if dataset in subject.datasets and path.endswith((".csv", ".tsv")):
+            why = (
+                f"no row of it is told by {', '.join(subject.key) or 'the condition'}: where it has no header, name "
+                "the column by its place (--key '#1=VALUE'), else erase the file with --path"
+            )
+        elif dataset in subject.datasets:
+            why = "no row of it is told by the key or the condition: erase the file with --path"
+        what = f"{name} (object:{found})" if name else f"object:{found}"
+        left.append(Effect(store="objects", what=what, how="left", why=why))
+    return left
 
 
 def _dropped(project: Project, needles: Needles, old: set[str]) -> tuple[set[bytes], set[str], Mark] | None:

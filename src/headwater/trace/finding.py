@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from headwater.operation import operation
 from headwater.project import Project
 
 if TYPE_CHECKING:
+    from headwater.lake import Version
     from headwater.objects import ObjectStore
 
 _UNSAID = frozenset({"erasures"})
@@ -103,7 +104,7 @@ def find_text(project: Project, *, text: str) -> list[Place]:
 
 def places(project: Project, needles: Needles) -> Iterator[Place]:
     """Yield every place that holds a needle."""
-    names = _names(project)
+    names = names_of(project)
     for digest, pack in objects_with(project.objects, needles):
         yield Place(store="objects", what=f"object:{digest}", known_as=names.get(digest, f"in pack {pack}"))
     for table, column, _ in facts_with(project, needles):
@@ -114,11 +115,8 @@ def places(project: Project, needles: Needles) -> Iterator[Place]:
         yield Place(store="cache", what=str(path))
 
 
-def _names(project: Project) -> dict[str, str]:
+def names_of(project: Project) -> dict[str, str]:
     """Return what objects are known as: a file of the newest version that has it, an artefact, a model's file."""
-    from headwater.lake.manifest import rows_after
-    from headwater.lake.refs import COLUMNS, version_of
-
     found: dict[str, str] = {}
     with project.ledger.read() as tx:
         for row in tx.all("SELECT digest, run, name FROM artefacts"):
@@ -130,9 +128,19 @@ def _names(project: Project) -> dict[str, str]:
         for row in tx.all("SELECT id, parts FROM results"):
             for part in msgspec.json.decode(row.parts):
                 found.setdefault(part.get("stored") or part["digest"], f"result:{row.id}")
-        versions: Sequence[Any] = [version_of(row) for row in tx.all(f"SELECT {COLUMNS} FROM versions ORDER BY number")]
+    return found | {digest: f"{version.ref} {path}" for digest, (version, path) in files_of(project).items()}
+
+
+def files_of(project: Project) -> dict[str, tuple[Version, str]]:
+    """Return the digest of each file of any version, with the newest version that has it and its path there."""
+    from headwater.lake.manifest import rows_after
+    from headwater.lake.refs import COLUMNS, version_of
+
+    with project.ledger.read() as tx:
+        versions = [version_of(row) for row in tx.all(f"SELECT {COLUMNS} FROM versions ORDER BY number")]
+    found: dict[str, tuple[Version, str]] = {}
     for version in versions:
         with contextlib.suppress(NotFoundError, CorruptError):
             for file in rows_after(project.objects, version.root):
-                found[file.digest] = f"{version.ref} {file.path.decode()}"
+                found[file.digest] = (version, file.path.decode())
     return found

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headwater.durable import crash_point
 from headwater.errors import CorruptError, HeadwaterError, InvalidInputError, NotFoundError
 from headwater.objects import ObjectStore, open_store
 from headwater.objects.backend import PackMissing
@@ -104,21 +103,10 @@ def _mend(store: ObjectStore, mirror: ObjectStore | RemoteObjects, record: PackR
         writer.close()
         if writer.id != record.id:
             raise CorruptError(f"what was put together is not pack {record.id}: its list of entries is not known.")
-        _replace(store, writer, record)
+        writer.replace()
     finally:
         writer.abandon()
     return fetched
-
-
-def _replace(store: ObjectStore, writer: PackWriter, record: PackRecord) -> None:
-    # In a bucket bytes and name come at once and never over another; in a folder the new file is durable first.
-    if not store.backend.remote:
-        writer.stage()
-    crash_point("trace.repair.replace")
-    store.backend.delete(record.id)
-    if store.backend.remote:
-        writer.stage()
-    writer.publish()
 
 
 def _locations(

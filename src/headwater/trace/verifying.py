@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from headwater import lake
 from headwater.errors import InvalidInputError
 from headwater.ledger.chain import verify_chain
+from headwater.ledger.packs import LOST
 from headwater.objects.findings import Finding
 from headwater.operation import operation
 from headwater.project import Project
 
 from .describing import KINDS
+from .losing import accepted_losses
 
 if TYPE_CHECKING:
     from headwater.ledger import Tx
@@ -53,7 +56,27 @@ def verify(project: Project, head: str | None = None) -> list[Finding]:
         InvalidInputError: the head is not written ``SEQ:HASH``.
     """
     kept = parse_head(head)
-    return [*_stores(project), *lake.verify(project), *_ledger(project, kept)]
+    return [*_accepted(project, [*_stores(project), *lake.verify(project), *_ledger(project, kept)])]
+
+
+def _accepted(project: Project, found: list[Finding]) -> Iterator[Finding]:
+    """Yield the findings, those that name an object whose loss somebody accepted as notes, and each such loss."""
+    with project.ledger.read() as tx:
+        lost = {row.ref.partition(":")[2] for row in tx.all("SELECT ref FROM gone WHERE how = ?", (LOST,))}
+        losses = accepted_losses(tx)
+    for each in found:
+        if lost.intersection(_DIGEST.findall(f"{each.what} {each.message}")):
+            message = f"{each.message} This loss was accepted."
+            yield Finding(kind=each.kind, what=each.what, message=message, severity="note")
+        else:
+            yield each
+    for loss in losses:
+        named = "what it took is not named yet: accept its loss again" if loss.objects is None else loss.objects
+        message = (
+            f"pack {loss.pack} ({loss.entries} objects, needed: {named}) is lost for good; {loss.by} accepted that on "
+            f"{datetime.fromtimestamp(loss.at / 1e6, UTC):%Y-%m-%d}: {loss.why}."
+        )
+        yield Finding(kind="loss", what=f"pack:{loss.pack}", message=message, severity="note")
 
 
 def parse_head(text: str | None) -> tuple[int, str] | None:

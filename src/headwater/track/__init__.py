@@ -22,6 +22,7 @@ from .logs import log_lines, read_log
 from .metrics import fold_metrics, log_metrics, rebuild_summaries
 from .runs import end_run, get_run, log_params, set_tags, start_run
 from .series import metric_keys, metric_series
+from .shelving import archive_runs
 from .tracking import ActiveRun, track
 from .values import (
     Artefact,
@@ -51,6 +52,7 @@ __all__ = [
     "SeriesPoint",
     "Status",
     "add_artefact",
+    "archive_runs",
     "capture_environment",
     "compare_runs",
     "end_run",

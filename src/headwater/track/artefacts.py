@@ -30,6 +30,7 @@ def add_artefact(project: Project, run: str, name: str, digest: str, media: str 
     with project.ledger.write() as tx:
         if tx.one("SELECT id FROM runs WHERE id = ?", (run,)) is None:
             raise NotFoundError(f"there is no run {run}. 'hw run list' shows those there are.", run=run)
+        project.objects.require([digest])
         tx.execute(
             "INSERT INTO artefacts (run, name, digest, size, media, recorded_at) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (run, name) DO UPDATE SET digest = excluded.digest, size = excluded.size, "

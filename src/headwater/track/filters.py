@@ -1,7 +1,8 @@
 """The filter language of run lists: ``metrics.auc > 0.7 and params.depth = 8 and tags.team = 'ops'``.
 
 Fields are ``metrics.X`` (the last value), ``params.X``, ``tags.X`` and the run's own: id, name, kind, flow, status,
-author, parent, started_at, ended_at (UTC microseconds, or a date in quotes). A name with odd characters is quoted:
+author, parent, archived (true or false; archived runs are left out unless the filter names it), started_at, ended_at
+(UTC microseconds, or a date in quotes). A name with odd characters is quoted:
 ``metrics."val/auc"``. Comparisons are ``= != < <= > >=``, ``contains``, ``in (…)``; they join by ``and``, ``or``,
 ``not`` and parentheses. A run without the value satisfies no comparison of it.
 """
@@ -13,6 +14,8 @@ from typing import Any
 
 from headwater.errors import InvalidInputError
 
+from .runs import ARCHIVED, DELETED, LISTED
+
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<number>[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+|inf\b|nan\b))
@@ -23,7 +26,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _WORDS = {"and", "or", "not", "in", "contains"}
-_OWN = ("id", "name", "kind", "flow", "status", "author", "parent", "started_at", "ended_at")
+_OWN = ("id", "name", "kind", "flow", "status", "author", "parent", "archived", "started_at", "ended_at")
 _TIMES = ("started_at", "ended_at")
 _SIGNS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _DEEPEST = 50
@@ -40,14 +43,17 @@ class Condition:
 
 
 def parse_filter(text: str) -> Condition:
-    """Return the condition that a filter describes; an empty one holds for every run.
+    """Return the condition that a filter describes; an empty one holds for every run that is not archived.
 
     Raises:
         InvalidInputError: it cannot be read; the message shows where.
     """
     if not text.strip():
-        return Condition("1 = 1", [])
-    return _Parser(text).parse()
+        return Condition(f"r.shelf = {LISTED}", [])
+    parser = _Parser(text)
+    found = parser.parse()
+    shelf = f"r.shelf <> {DELETED}" if parser.names_archived else f"r.shelf = {LISTED}"
+    return Condition(f"{shelf} AND {found.sql}", found.params)
 
 
 def split_field(field: str) -> tuple[str, str]:
@@ -65,6 +71,7 @@ class _Parser:
         self.tokens = self._tokens()
         self.place = 0
         self.depth = 0
+        self.names_archived = False
 
     def _tokens(self) -> list[tuple[str, str, int]]:
         tokens: list[tuple[str, str, int]] = []
@@ -192,9 +199,18 @@ class _Parser:
             return _exists("run_tags", "value", key, sign, _plain(value))
         if group or key not in _OWN:
             raise self._error(f"there is no field '{field}'", self.text.find(field))
+        if key == "archived":
+            return self._archived(sign, value)
         if key in _TIMES and isinstance(value, str):
             value = _time(value)
         return _test(f"r.{key}", sign, value if key in _TIMES else _plain(value))
+
+    def _archived(self, sign: str, value: float | str) -> Condition:
+        if sign not in ("=", "<>") or value not in ("true", "false"):
+            raise self._error("'archived' is compared with true or false", self.text.find("archived"))
+        self.names_archived = True
+        wanted = ARCHIVED if (value == "true") == (sign == "=") else LISTED
+        return Condition(f"r.shelf = {wanted}", [])
 
     def _metric(self, key: str, sign: str, value: float | str) -> Condition:
         if not isinstance(value, float):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,8 @@ from headwater.operation import operation
 from .filters import Condition, parse_filter, split_field
 from .liveness import notice_killed
 from .metrics import fold_live
-from .runs import read_runs
+from .naming import tell_runs
+from .runs import find_id, read_runs
 from .values import RunPage
 
 if TYPE_CHECKING:
@@ -54,8 +56,26 @@ def list_runs(
     with project.ledger.read() as tx:
         found = _page(tx, condition, wanted, start, limit)
         runs = read_runs(tx, [identifier for _, identifier in found])
+        told = tell_runs(tx, runs)
     mark = _mark(found[-1]) if len(found) == limit else None
-    return RunPage(runs=tuple(runs), after=mark)
+    return RunPage(runs=tuple(runs), after=mark, told=told)
+
+
+def chosen_runs(project: Project, runs: Sequence[str], filter: str) -> list[str]:
+    """Return the ids of runs named one by one, or of all that a filter holds for.
+
+    Raises:
+        InvalidInputError: both are given, or neither is.
+        NotFoundError: a run does not exist.
+    """
+    if bool(runs) == bool(filter.strip()):
+        raise InvalidInputError("name runs, or give a filter such as metrics.auc < 0.6: one of the two.")
+    if runs:
+        return list(dict.fromkeys(find_id(project, run) for run in runs))
+    condition = parse_filter(filter)
+    fold_live(project)
+    with project.ledger.read() as tx:
+        return [row.id for row in tx.all(f"SELECT r.id AS id FROM runs r WHERE {condition.sql}", condition.params)]
 
 
 def _page(

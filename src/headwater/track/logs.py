@@ -35,12 +35,19 @@ def row_of(run: str, line: LogLine) -> dict[str, object]:
 
 
 @operation("run.log.read", needs="run:read")
-def read_log(project: Project, run: str, *, task: str | None = None, limit: int = 1000) -> list[LogLine]:
-    """Return the last ``limit`` lines of a run, or of one of its tasks, in the order they were written."""
-    identifier = run.removeprefix("run:")
-    where, params = "run = ?", [identifier]
+def read_log(
+    project: Project, run: str, *, task: str | None = None, after: int | None = None, limit: int = 1000
+) -> list[LogLine]:
+    """Return the last ``limit`` lines of a run, or of one of its tasks, in the order they were written.
+
+    ``after``: only those written at this time (UTC microseconds) or later.
+    """
+    where: str = "run = ?"
+    params: list[str | int] = [run.removeprefix("run:")]
     if task is not None:
-        where, params = "run = ? AND task = ?", [identifier, task.removeprefix("task:")]
+        where, params = f"{where} AND task = ?", [*params, task.removeprefix("task:")]
+    if after is not None:
+        where, params = f"{where} AND occurred_at >= ?", [*params, after]
     rows = project.events.rows(STREAM, where, params, "occurred_at DESC", limit)
     return [
         LogLine(task=row["task"], level=row["level"], occurred_at=row["occurred_at"], text=row["text"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headwater.errors import ConflictError, InvalidInputError, NotFoundError
+from headwater.errors import ConflictError, GoneError, InvalidInputError, NotFoundError
 from headwater.ids import new_id
 from headwater.ledger.values import escape_text, float_value, unescape_text
 from headwater.operation import operation
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "id, kind, name, flow, status, started_at, ended_at, author, parent, code, environment, host, process, "
-    "heartbeat_at, error, traceback"
+    "heartbeat_at, error, traceback, shelf, shelved_at, shelved_by"
 )
 LONGEST_ERROR = 20_000
+LISTED, ARCHIVED, DELETED = 0, 1, 2
+"""Where a run lies: the column ``shelf``."""
 
 
 @operation("run.start", needs="run:write")
@@ -193,6 +196,7 @@ def get_run(project: Project, run: str) -> Run:
 
     Raises:
         NotFoundError: there is none, or more than one.
+        GoneError: it was deleted.
     """
     notice_killed(project)
     identifier = find_id(project, run)
@@ -207,16 +211,19 @@ def get_run(project: Project, run: str) -> Run:
 
 
 def find_id(project: Project, run: str) -> str:
-    """Return the id that a ref or the beginning of an id names; raises NotFoundError."""
+    """Return the id that a ref or the beginning of an id names; raises as ``get_run`` does."""
     text = run.removeprefix("run:").upper()
     with project.ledger.read() as tx:
-        if text and tx.one("SELECT id FROM runs WHERE id = ?", (text,)) is not None:
+        row = tx.one("SELECT id, shelf, shelved_at, shelved_by FROM runs WHERE id = ?", (text,)) if text else None
+        if row is not None:
+            _require_kept(row)
             return text
-        found = tx.all("SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT 3", (text, text + "~"))
+        sql = f"SELECT id FROM runs WHERE id >= ? AND id < ? AND shelf <> {DELETED} ORDER BY id LIMIT 3"
+        found = tx.all(sql, (text, text + "~"))
     if text and len(found) == 1:
         return str(found[0].id)
     why = "names more than one run" if len(found) > 1 else "names no run"
-    raise NotFoundError(f"'{run}' {why}. 'hw run list' shows them.", run=run)
+    raise NotFoundError(f"'{run}' {why}. 'hw runs list' shows them.", run=run)
 
 
 def read_runs(tx: Tx, ids: Sequence[str], *, artefacts: bool = False) -> list[Run]:
@@ -294,7 +301,18 @@ def _run_of(
         tags=tags,
         metrics=metrics,
         artefacts=artefacts,
+        archived=row.shelf == ARCHIVED,
     )
+
+
+def _require_kept(row: Any) -> None:
+    if row.shelf == DELETED:
+        when = datetime.fromtimestamp(row.shelved_at / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
+        raise GoneError(
+            f"run {row.id} was deleted on {when} UTC by {row.shelved_by}: its parameters, metrics and files are gone; "
+            f"'hw trace run:{row.id}' shows what came of it.",
+            run=row.id,
+        )
 
 
 def _bounded(text: str) -> str:
@@ -303,7 +321,8 @@ def _bounded(text: str) -> str:
 
 
 def _require(tx: Tx, run: str) -> Any:
-    row = tx.one("SELECT id, status FROM runs WHERE id = ?", (run,))
+    row = tx.one("SELECT id, status, shelf, shelved_at, shelved_by FROM runs WHERE id = ?", (run,))
     if row is None:
-        raise NotFoundError(f"there is no run {run}. 'hw run list' shows those there are.", run=run)
+        raise NotFoundError(f"there is no run {run}. 'hw runs list' shows those there are.", run=run)
+    _require_kept(row)
     return row

@@ -180,7 +180,7 @@ def track(
         kind=kind,
         tags=dict(tags or {}),
         parent=parent,
-        environment=capture.result(),
+        environment=_kept(capture, project),
         where=f"{host()}|{process_mark()}",
     )
     run = ActiveRun(project, started.id, name)
@@ -191,6 +191,11 @@ def track(
         _end_badly(run, error)
         raise
     end_run(project, run.id, "done")
+
+
+def _kept(capture: EnvironmentCapture, project: Project) -> dict[str, str]:
+    capture.put(project)
+    return capture.result()
 
 
 def _end_badly(run: ActiveRun, error: BaseException) -> None:

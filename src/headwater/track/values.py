@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Status = Literal["running", "done", "failed", "killed"]
+Status = Literal["running", "waiting", "done", "failed", "killed", "cancelled"]
 
 
 class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution. ``flow`` is empty unless ``kind`` is ``flow``; ``code`` is a snapshot's digest or empty.
 
-    ``environment`` holds ``commit``, ``diff`` (digest of uncommitted changes), ``python`` and ``packages``
+    ``environment`` holds ``commit``, ``branch``, ``diff`` (digest of uncommitted changes), ``python`` and ``packages``
     (digest of the list of installed distributions), as far as each is known.
     """
 
@@ -58,6 +58,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
     metrics: dict[str, MetricSummary]
     artefacts: tuple[Artefact, ...] = ()
+    archived: bool = False
 
     @property
     def ref(self) -> str:
@@ -71,10 +72,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some runs in the order asked for; ``after`` asks for the next page, None at the end."""
+    """Some runs in the order asked for; ``after`` asks for the next page, None at the end.
+
+    ``told`` says of each run in a phrase what tells it from the run of that name before it: ``depth 8 → 12``.
+    """
 
     runs: tuple[Run, ...]
     after: str | None
+    told: tuple[str, ...] = ()
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ from headwater.project import LocalProject, open_project
 
 from .background import Background
 from .rendering import CONTENT_POLICY, HERE, page
-from .routes import PAGES
+from .routes import PAGES, PARTS
 
 
 def create_server() -> Starlette:
@@ -44,6 +44,7 @@ def create_server() -> Starlette:
 def build_server(project: LocalProject, *, workers: int = 1) -> Starlette:
     """Return the application that serves an open project, with ``workers`` threads that run jobs (0: none here)."""
     from headwater.ingest.receiving import ingest_routes
+    from headwater.jobs.hooks import hook_routes
     from headwater.serve import Engine, serve_routes
 
     background = Background(project, workers)
@@ -63,7 +64,9 @@ def build_server(project: LocalProject, *, workers: int = 1) -> Starlette:
     routes: list[BaseRoute] = [
         *serve_routes(engine, identify=actor_of),
         *ingest_routes(project, identify=actor_of),
+        *hook_routes(project),
         *PAGES,
+        *PARTS,
         Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
     ]
     return build_app(
@@ -128,7 +131,7 @@ class SecureHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = CONTENT_POLICY
+                headers.setdefault("Content-Security-Policy", CONTENT_POLICY)  # what a step wrote has a stricter one
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
             await send(message)

@@ -22,6 +22,7 @@ NAVIGATION = (
     ("Overview", "/"),
     ("Data", "/data"),
     ("Runs", "/runs"),
+    ("Jobs", "/jobs"),
     ("Models", "/models"),
     ("Releases", "/releases"),
     ("Serving", "/serving"),
@@ -30,7 +31,7 @@ NAVIGATION = (
 )
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 

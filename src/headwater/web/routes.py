@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from .pages import data, models, monitoring, overview, runs, serving, sign_in, sources, trace
+from .pages import (
+    data,
+    flows,
+    jobs,
+    models,
+    monitoring,
+    overview,
+    run,
+    runs,
+    searches,
+    serving,
+    sign_in,
+    sources,
+    trace,
+)
 
 PAGES = [
     Route("/", overview.show),
@@ -18,7 +32,28 @@ PAGES = [
     Route("/sources/{source}/pull", sources.pull_form, methods=["POST"]),
     Route("/runs", runs.list_page),
     Route("/runs/compare", runs.compare_page),
-    Route("/runs/{run}", runs.run_page),
+    Route("/runs/archive", runs.archive_form, methods=["POST"]),
+    Route("/runs/unarchive", runs.archive_form, methods=["POST"]),
+    Route("/runs/{run}", run.run_page),
+    Route("/runs/{run}/cancel", run.cancel_form, methods=["POST"]),
+    Route("/runs/{run}/trials", searches.search_page),
+    Route("/flows", flows.list_page),
+    Route("/flows/show", flows.flow_page),
+    Route("/runs/{run}/notebooks/{task}.ipynb", flows.notebook_file),
+    Route("/runs/{run}/notebooks/{task}", flows.notebook_page),
+    Route("/jobs", jobs.list_page),
+    Route("/jobs/moving", jobs.moving_part),
+    Route("/jobs/pause", jobs.pause_form, methods=["POST"]),
+    Route("/jobs/resume", jobs.pause_form, methods=["POST"]),
+    Route("/jobs/{job}", jobs.job_page),
+    Route("/jobs/{job}/cancel", jobs.job_form, methods=["POST"]),
+    Route("/jobs/{job}/retry", jobs.job_form, methods=["POST"]),
+    Route("/triggers", jobs.triggers_page),
+    Route("/triggers/{trigger}", jobs.trigger_page),
+    Route("/triggers/{trigger}/fire", jobs.fire_form, methods=["POST"]),
+    Route("/triggers/{trigger}/pause", jobs.pause_trigger_form, methods=["POST"]),
+    Route("/triggers/{trigger}/resume", jobs.pause_trigger_form, methods=["POST"]),
+    Route("/questions/{question}", jobs.decide_form, methods=["POST"]),
     Route("/models", models.list_page),
     Route("/models/{model}", models.model_page),
     Route("/models/{model}/{version}", models.version_page),
@@ -35,4 +70,11 @@ PAGES = [
     Route("/trace", trace.show),
     Route("/sign-in", sign_in.show),
     Route("/sign-in", sign_in.submit, methods=["POST"]),
+]
+
+# What pages fetch, or link to, and what is no page by itself.
+PARTS = [
+    Route("/runs/{run}/moving", run.moving_part),
+    Route("/runs/{run}/artefacts/{name:path}", run.artefact_body),
+    Route("/cards/{task}/{position:int}", run.card_body),
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from .ignoring import ignored_in
 from .statindex import Stat, StatIndex
 from .walking import Walk, walk
 
@@ -20,6 +21,7 @@ class Comparison:
     """A folder against the version of its index. ``read`` holds the files whose bytes were read, with what was seen.
 
     ``added``, ``changed`` and ``removed`` are paths, in order; ``odd`` says of what cannot be in a version, why.
+    ``ignored`` would be added, if ``.headwaterignore`` did not name them.
     """
 
     folder: str
@@ -31,6 +33,7 @@ class Comparison:
     removed: list[str]
     odd: dict[str, str]
     read: dict[str, tuple[Stat, bytes]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -40,8 +43,9 @@ class Comparison:
     def differs(self) -> dict[str, bytes | None]:
         """Return the version's digest of every path at which folder and version differ, None where it has none."""
         base = _base_of(self.index, [*self.changed, *self.removed])
-        known = self.index.digests_of(self.added)
-        return {**{path: None for path in self.added if path in known or path in self.read}, **base}
+        there = [*self.added, *self.ignored]
+        known = self.index.digests_of(there)
+        return {**{path: None for path in there if path in known or path in self.read}, **base}
 
     def have(self) -> dict[str, bytes | None]:
         """Return the folder's digest of every path at which it differs, None where the file is not there.
@@ -77,15 +81,25 @@ class Comparison:
         return len(self.read) + len(self.walk.touched) > _WORTH_FILES or size > _WORTH_BYTES
 
 
-def compare(folder: str, index: StatIndex, *, read_also: Container[str] = (), read_none: bool = False) -> Comparison:
+def compare(
+    folder: str,
+    index: StatIndex,
+    *,
+    read_also: Collection[str] = (),
+    read_none: bool = False,
+    ignoring: bool = False,
+) -> Comparison:
     """Compare a folder with the version its index is of, reading the files whose stat is not the one it was read with.
 
     New files are read where the version has that path, or ``read_also`` does. ``read_none`` takes what has another
-    stat for changed, unread.
+    stat for changed, unread. ``ignoring`` leaves out what is new and named by the folder's ``.headwaterignore``.
+
+    Raises:
+        InvalidInputError: a line of ``.headwaterignore`` is no pattern.
     """
     found = walk(folder, index)
     odd = dict(found.odd)
-    asked = {path: at for path, at in found.new.items() if index.differs.get(path) or path in read_also}
+    asked = {path: found.new[path] for path in _asked(found, index, read_also)}
     read: dict[str, tuple[Stat, bytes]] = {}
     gone = set(found.gone)
     for path, at in ({} if read_none else {**found.changed, **asked}).items():
@@ -96,10 +110,11 @@ def compare(folder: str, index: StatIndex, *, read_also: Container[str] = (), re
         except OSError as error:
             odd[path] = f"it cannot be read: {error.strerror}"
     base = _base_of(index, [*found.changed, *gone])
-    added: set[str] = set()
+    # Nothing is known of most new files: they are added.
+    added = found.new.keys() - index.differs.keys() - gone
     changed: set[str] = set()
     removed = {path for path in gone if base.get(path) is not None}
-    for path in (*found.changed, *found.new):
+    for path in (*found.changed, *(found.new.keys() & index.differs.keys())):
         if path not in gone:
             before = base.get(path) if path in found.changed else index.differs.get(path)
             if before is None:
@@ -114,18 +129,27 @@ def compare(folder: str, index: StatIndex, *, read_also: Container[str] = (), re
             (added if index.differs[path] is None else changed).add(path)
         elif index.differs[path] is not None:
             removed.add(path)
-    count = found.same + len(found.touched) + sum(path not in gone for path in (*found.changed, *found.new))
+    count = found.same + len(found.touched) + len((found.changed.keys() | found.new.keys()) - gone)
+    ignored = ignored_in(folder, [*added, *odd]) if ignoring else set()
+    odd = {path: why for path, why in odd.items() if path not in ignored}
     return Comparison(
         folder=folder,
         index=index,
         walk=found,
         files=count,
-        added=sorted(added - odd.keys()),
+        added=sorted(added - odd.keys() - ignored),
+        ignored=sorted(ignored & added),
         changed=sorted(changed - odd.keys()),
         removed=sorted(removed - odd.keys()),
         odd=odd,
         read=read,
     )
+
+
+def _asked(found: Walk, index: StatIndex, read_also: Collection[str]) -> Iterator[str]:
+    """Yield the new files that must be read, in the order in which they were found."""
+    if index.differs or read_also:
+        yield from (path for path in found.new if index.differs.get(path) or path in read_also)
 
 
 def _base_of(index: StatIndex, paths: list[str]) -> dict[str, bytes | None]:

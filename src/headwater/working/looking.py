@@ -17,6 +17,7 @@ class FolderStatus:
 
     ``files`` counts what is there. ``unusable`` says of each thing that cannot be in a version, why. ``unfinished``
     names the version of a checkout that was begun and did not end: what differs is then told against that version.
+    ``unpublished`` names the branch that the version was added for and is not on.
     """
 
     folder: str
@@ -29,24 +30,30 @@ class FolderStatus:
     removed: tuple[str, ...]
     unusable: dict[str, str]
     unfinished: str = ""
+    unpublished: str = ""
 
     @property
     def clean(self) -> bool:
         """Whether the folder holds exactly the files of the version."""
         return not (self.added or self.changed or self.removed or self.unusable or self.unfinished)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do: the folder is ``clean``, and its version is on the branch it was added for."""
+        return self.clean and not self.unpublished
+
 
 def quick_status(state: Path, folder: str) -> FolderStatus | None:
     """Return the status of a folder of a project's ``state``; None where the version must be read to tell."""
     real = os.path.realpath(folder)
     record = find_record(state, real)
-    if record is None or record.to or not os.path.isdir(real):
+    if record is None or record.to or record.unpublished or not os.path.isdir(real):
         return None
     path = index_path(state, real)
     index = StatIndex.read(path)
     if index.base != record.version or index.prefix != record.prefix:
         return None
-    return kept(record, compare(real, index), path)
+    return kept(record, compare(real, index, ignoring=True), path)
 
 
 def kept(record: Record, found: Comparison, path: Path) -> FolderStatus:
@@ -64,6 +71,7 @@ def kept(record: Record, found: Comparison, path: Path) -> FolderStatus:
         removed=tuple(found.removed),
         unusable=found.odd,
         unfinished=record.to_ref,
+        unpublished=record.unpublished,
     )
 
 

@@ -21,7 +21,8 @@ class Record:
     """The folder (its real path), the version it was checked out from or last added from, and how.
 
     ``prefix`` is what stands before the folder's paths in the dataset. ``to``, ``to_ref`` and ``to_prefix`` name the
-    version of a checkout that was begun and has not ended.
+    version of a checkout that was begun and has not ended. ``unpublished`` names the branch that the version was added
+    for and, when last looked at, was not on.
     """
 
     folder: str
@@ -33,6 +34,7 @@ class Record:
     to: str = ""
     to_ref: str = ""
     to_prefix: str = ""
+    unpublished: str = ""
 
 
 def key_of(folder: str) -> str:
@@ -81,6 +83,21 @@ def write_record(state: Path, record: Record, *, durable: bool = True) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
+
+
+def forget_record(state: Path, folder: str) -> None:
+    """Keep nothing of a folder any longer; its files stay.
+
+    Raises:
+        StorageError: the project's folder cannot be written.
+    """
+    key = key_of(folder)
+    places = (state / "working" / f"{key}{_SUFFIX}", index_path(state, folder), state / "working" / f"{key}.lock")
+    for path in places:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, path) from error
 
 
 def list_records(state: Path) -> list[Record]:

@@ -53,6 +53,7 @@ class StatIndex:
         )
         self._digests = b""
         self._place: dict[str, int] | None = None
+        self._inside: dict[str, dict[str, int]] = {}  # of folders asked for: names to places
 
     @property
     def files(self) -> int:
@@ -93,19 +94,26 @@ class StatIndex:
         return {path: (one[at], two[at], three[at], four[at]) for path, at in self._positions(paths).items()}
 
     def _positions(self, paths: Iterable[str]) -> dict[str, int]:
+        if not self._names:
+            return {}
         inside: dict[str, list[str]] = {}
         for path in paths:
             cut = path.rfind("/") + 1
             inside.setdefault(path[:cut], []).append(path[cut:])
         found: dict[str, int] = {}
         for folder, names in inside.items():
-            place = self._places().get(folder)
-            if place is None:
-                continue
-            start = self.ends[place - 1] if place else 0
-            here = {name: at for at, name in enumerate(self._names[start : self.ends[place]], start)}
+            here = self._names_in(folder)
             found.update((folder + name, here[name]) for name in names if name in here)
         return found
+
+    def _names_in(self, folder: str) -> dict[str, int]:
+        """Return the places of the files directly in a folder, by name."""
+        here = self._inside.get(folder)
+        if here is None:
+            place = self._places().get(folder)
+            start, end = (0, 0) if place is None else (self.ends[place - 1] if place else 0, self.ends[place])
+            here = self._inside[folder] = dict(zip(self._names[start:end], range(start, end), strict=True))
+        return here
 
     def stats(self) -> dict[str, Stat]:
         """Return the stat of every file, by path."""
@@ -176,18 +184,18 @@ class StatIndex:
         """Return the index of files (path to stat and digest) that were looked at from ``started_ns`` on."""
         index = cls(base, prefix, stamp_ns)
         index.differs = dict(differs or {})
-        inside: dict[str, list[tuple[str, tuple[Stat, bytes]]]] = {}
-        for path, value in files.items():
-            cut = path.rfind("/") + 1
-            inside.setdefault(path[:cut], []).append((path[cut:], value))
+        inside: dict[str, list[str]] = {}
+        for path in files:
+            inside.setdefault(path[: path.rfind("/") + 1], []).append(path)
         digests: list[bytes] = []
         stats: list[Stat] = []
         for folder in sorted(inside):
             index.folders.append(folder)
-            for name, (at, digest) in inside[folder]:
-                index._names.append(name)
-                stats.append(at if settled(at, stamp_ns, started_ns) else NO_STAT)
-                digests.append(digest)
+            cut = len(folder)
+            index._names += [path[cut:] for path in inside[folder]]
+            here = [files[path] for path in inside[folder]]
+            stats += [at if settled(at, stamp_ns, started_ns) else NO_STAT for at, _ in here]
+            digests += [digest for _, digest in here]
             index.ends.append(len(stats))
         if stats:
             modified, sizes, changed, numbers = zip(*stats, strict=True)
@@ -273,6 +281,8 @@ def settled(at: Stat, stamp_ns: int, started_ns: int) -> bool:
     """Tell whether a file of this stat, looked at from ``started_ns`` on, cannot change again without another stat."""
     if stamp_ns and at[0] == stamp_ns:
         return True  # a link to the shared cache: writing to it moves this time, which is long past
-    latest = max(at[0], at[2])
+    latest = at[0] if at[0] > at[2] else at[2]
+    if latest < started_ns - _LONG_STEP_NS:
+        return True
     step = _LONG_STEP_NS if latest % 1_000_000_000 == 0 else _STEP_NS
     return latest < started_ns - step

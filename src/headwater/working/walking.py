@@ -170,7 +170,10 @@ class _Look:
     ) -> None:
         """Compare the entries of one folder; ``known`` keeps what was not met."""
         pop = known.pop
+        new = found.new
         same = 0
+        # What can be printed is UTF-8 and holds no line break: the usual name needs no closer look, if it is short.
+        room = PATH_BYTES // 4 - len(folder) if folder.isprintable() else 0
         for entry in entries:
             name = entry.name
             try:
@@ -180,6 +183,8 @@ class _Look:
             was = pop(name, None)
             if was == (at.st_mtime_ns, at.st_size, at.st_ctime_ns, at.st_ino):
                 same += 1
+            elif was is None and stat.S_ISREG(at.st_mode) and len(name) <= room and name.isprintable():
+                new[folder + name] = (at.st_mtime_ns, at.st_size, at.st_ctime_ns, at.st_ino)
             elif stat.S_ISDIR(at.st_mode):
                 if was is not None:
                     found.gone.append(folder + name)

@@ -10,8 +10,8 @@ larger of two values is a CASE, and whether a parameter is None is decided in Py
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .postgres import Postgres
 from .seam import (
     DEFAULT_TIMEOUT_S,
     Connection,
@@ -23,6 +23,9 @@ from .seam import (
     unknown_outcome,
 )
 from .sqlite import SQLite
+
+if TYPE_CHECKING:
+    from .postgres import Postgres
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
@@ -42,5 +45,15 @@ __all__ = [
 def dialect_of(url: str | Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> Dialect:
     """Return the dialect of a ledger's address: ``postgresql://...``, or the path of an SQLite file."""
     if isinstance(url, str) and url.startswith(("postgresql://", "postgres://")):
+        from .postgres import Postgres
+
         return Postgres(url, timeout_s)
     return SQLite(Path(url), timeout_s)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Postgres":  # a ledger in a file does not pay for it
+        from .postgres import Postgres
+
+        return Postgres
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -28,8 +28,8 @@ from .seam import Connection, Cursor, Dialect, Mode, already, busy, disk_full, i
 if TYPE_CHECKING:
     import sqlite3
 
-_CREATE_TABLE = re.compile(r"\s*CREATE\s+(TEMPORARY\s+)?TABLE\b", re.IGNORECASE)
-_WITHOUT_ROWID = re.compile(r"\)\s*WITHOUT\s+ROWID\s*$", re.IGNORECASE)
+_CREATE_TABLE = r"\s*CREATE\s+(TEMPORARY\s+)?TABLE\b"
+_WITHOUT_ROWID = r"\)\s*WITHOUT\s+ROWID\s*$"
 _SQLITE_FLOOR = (3, 37, 0)  # the first with STRICT tables; RETURNING is older
 _WAITS_S = (0.0003, 0.0011, 0.0005, 0.0017, 0.0007, 0.0023, 0.0013)
 _SQLITE_SETTINGS = (
@@ -173,9 +173,9 @@ class SQLite(Dialect):
 
     def ddl(self, statement: str) -> str:
         # STRICT makes SQLite refuse what Postgres refuses: text in an INTEGER column.
-        if not _CREATE_TABLE.match(statement):
+        if not re.match(_CREATE_TABLE, statement, re.IGNORECASE):
             return statement
-        return statement + (", STRICT" if _WITHOUT_ROWID.search(statement) else " STRICT")
+        return statement + (", STRICT" if re.search(_WITHOUT_ROWID, statement, re.IGNORECASE) else " STRICT")
 
     def table_columns(self, connection: Connection) -> dict[str, list[str]]:
         tables = connection.execute(

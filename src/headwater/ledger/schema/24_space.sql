@@ -20,6 +20,18 @@ CREATE TABLE IF NOT EXISTS dropped_packs (
     deleted INTEGER NOT NULL           -- 1 when the file is gone too
 ) WITHOUT ROWID;
 
+-- Packs that are lost for good, which somebody accepted.
+CREATE TABLE IF NOT EXISTS lost_packs (
+    pack TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    claimed INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    objects INTEGER                    -- needed ones that went with it; null until they are all named in gone
+) WITHOUT ROWID;
+
 -- Decisions that a version's bytes may go; they go when nothing else needs them.
 CREATE TABLE IF NOT EXISTS deletions (
     version TEXT PRIMARY KEY,
@@ -55,7 +67,7 @@ CREATE TABLE IF NOT EXISTS collections (
 CREATE TABLE IF NOT EXISTS gone (
     ref TEXT PRIMARY KEY,              -- version:<id>, result:<id>, prediction:<id>, object:<digest>
     at INTEGER NOT NULL,
-    how TEXT NOT NULL,                 -- collected or erased
+    how TEXT NOT NULL,                 -- collected, erased or lost
     why TEXT NOT NULL
 ) WITHOUT ROWID;
 

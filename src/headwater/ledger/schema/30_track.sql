@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS runs (
     kind TEXT NOT NULL, -- flow, track, or the room that made it (evaluate, ...)
     name TEXT NOT NULL,
     flow TEXT NOT NULL, -- the flow's name, empty for other kinds
-    status TEXT NOT NULL, -- running, done, failed, killed
+    status TEXT NOT NULL, -- running, done, failed, killed, cancelled
     started_at INTEGER NOT NULL,
     ended_at INTEGER,
     author TEXT NOT NULL,
@@ -15,9 +15,12 @@ CREATE TABLE IF NOT EXISTS runs (
     process TEXT NOT NULL, -- boot:pid:start of the process that runs it
     heartbeat_at INTEGER NOT NULL,
     error TEXT NOT NULL,
-    traceback TEXT NOT NULL
+    traceback TEXT NOT NULL,
+    shelf INTEGER NOT NULL DEFAULT 0, -- 0 listed, 1 archived, 2 deleted: what it held is gone, the row says when
+    shelved_at INTEGER,
+    shelved_by TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_at, id);
+CREATE INDEX IF NOT EXISTS runs_by_start ON runs (shelf, started_at, id);
 CREATE INDEX IF NOT EXISTS runs_by_status ON runs (status, started_at, id);
 CREATE INDEX IF NOT EXISTS runs_by_flow ON runs (flow, started_at, id);
 CREATE INDEX IF NOT EXISTS runs_by_name ON runs (name, started_at, id);
@@ -74,3 +77,8 @@ CREATE TABLE IF NOT EXISTS artefacts (
     recorded_at INTEGER NOT NULL,
     PRIMARY KEY (run, name)
 ) WITHOUT ROWID;
+
+-- Deleted runs whose points and lines still lie in the streams; a row goes when the last of them is out.
+CREATE TABLE IF NOT EXISTS run_removals (
+    run TEXT PRIMARY KEY
+);

@@ -1,4 +1,4 @@
--- One execution of a step in a run. How it went is in outcome: ran, remembered, failed, killed, skipped.
+-- One execution of a step in a run. How it went is in outcome: ran, remembered, failed, killed, cancelled, skipped.
 CREATE TABLE IF NOT EXISTS tasks (
     id TEXT PRIMARY KEY,
     run TEXT NOT NULL,
@@ -12,9 +12,13 @@ CREATE TABLE IF NOT EXISTS tasks (
     seconds REAL NOT NULL,
     warnings TEXT NOT NULL, -- JSON list of texts
     error TEXT NOT NULL,
-    traceback TEXT NOT NULL
+    traceback TEXT NOT NULL,
+    within TEXT NOT NULL, -- names of the nested flows that called it, joined by /
+    attempts TEXT NOT NULL, -- JSON: those that failed before the last: when, how long, why, the pause after
+    peak_bytes INTEGER NOT NULL -- largest resident size seen of its processes, 0 where none was seen
 );
 CREATE INDEX IF NOT EXISTS tasks_by_run ON tasks (run, position);
+CREATE INDEX IF NOT EXISTS tasks_by_result ON tasks (result);
 
 -- The memory: entries found by static key. A new execution adds an entry, the newest is tried first.
 CREATE TABLE IF NOT EXISTS results (
@@ -30,7 +34,7 @@ CREATE TABLE IF NOT EXISTS results (
     seconds REAL NOT NULL,
     warnings TEXT NOT NULL, -- JSON list of texts
     created_at INTEGER NOT NULL,
-    broken INTEGER NOT NULL -- 1 when its bytes were found missing or damaged: never used again
+    broken INTEGER NOT NULL -- never used again: 1 its bytes were found missing or damaged, 2 they were collected
 );
 CREATE INDEX IF NOT EXISTS results_by_key ON results (static_key, broken, created_at);
 CREATE INDEX IF NOT EXISTS results_by_slot ON results (slot, created_at);

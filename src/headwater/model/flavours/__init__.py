@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..values import ModelVersion
 
-FLAVOURS: dict[str, str] = {"onnx": "model.onnx", "sklearn": "model.skops"}
+FLAVOURS: dict[str, str] = {"onnx": "model.onnx", "sklearn": "model.skops", "tesseract": "model.traineddata"}
 """Each flavour and the name its file is given."""
 
 

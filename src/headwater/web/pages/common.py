@@ -28,7 +28,7 @@ def asked(request: Request, name: str, default: str = "") -> str:
 def colour_of(status: str) -> str:
     """Return the badge colour of a status."""
     good = {"passed", "done", "released", "open", "approve", "ok"}
-    bad = {"failed", "killed", "rejected", "closed", "reject", "alarm"}
+    bad = {"failed", "killed", "cancelled", "rejected", "closed", "reject", "alarm"}
     return "good" if status in good else "bad" if status in bad else "warn"
 
 

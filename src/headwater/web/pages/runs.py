@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from headwater.project import Project
-from headwater.track import Run, compare_runs, get_run, list_runs, metric_series, read_log
+from headwater.track import Run, archive_runs, compare_runs, list_runs, metric_series
 
+from ..forms import checked_pairs
 from ..rendering import page
 from .common import asked, colour_of, lines, read
 
@@ -31,6 +32,8 @@ async def list_page(request: Request) -> Response:
         "runs.html",
         title="Runs",
         runs=found.runs,
+        told=found.told,
+        archived=bool(found.runs) and all(run.archived for run in found.runs),
         after=found.after,
         condition=condition,
         order=order,
@@ -40,30 +43,13 @@ async def list_page(request: Request) -> Response:
     )
 
 
-async def run_page(request: Request) -> Response:
-    """GET /runs/{run}: parameters, metrics with their charts, artefacts, steps, log."""
-    identifier = request.path_params["run"]
-
-    def look(project: Project) -> dict[str, Any]:
-        run = get_run(project, identifier)
-        keys = [key for key, each in sorted(run.metrics.items()) if each.points > 1][:_CHARTS]
-        return {
-            "run": run,
-            "series": [metric_series(project, run.id, key, 600) for key in keys],
-            "log": read_log(project, run.id, limit=500),
-            "tasks": _tasks(project, run),
-        }
-
-    found = await read(request, look)
-    charts = [
-        (
-            series.key,
-            lines([{"step": p.step, "value": p.value} for p in series.points], "step", "value", title=series.key),
-        )
-        for series in found["series"]
-    ]
-    run: Run = found["run"]
-    return page(request, "run.html", title=run.name, drawn=charts, charts=bool(charts), colour_of=colour_of, **found)
+async def archive_form(request: Request) -> Response:
+    """POST /runs/archive and /runs/unarchive: leave the picked runs out of lists, or bring them back."""
+    picked = [value for name, value in await checked_pairs(request) if name == "run"]
+    archived = request.url.path.endswith("/archive")
+    if picked:
+        await read(request, lambda project: archive_runs(project, picked, archived=archived))
+    return RedirectResponse("/runs" if archived else "/runs?filter=archived+%3D+true", status_code=303)
 
 
 async def compare_page(request: Request) -> Response:
@@ -121,11 +107,3 @@ def _common(runs: tuple[Run, ...], part: str) -> list[str]:
         for key in getattr(run, part):
             counts[key] = counts.get(key, 0) + 1
     return sorted(counts, key=lambda key: (-counts[key], key))[:_COLUMNS]
-
-
-def _tasks(project: Project, run: Run) -> Any:
-    if run.kind != "flow":
-        return []
-    from headwater.flow import get_tasks
-
-    return get_tasks(project, run.id)

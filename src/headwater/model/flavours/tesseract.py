@@ -1,0 +1,140 @@
+"""Tesseract: a ``*.traineddata`` file that reads one line of writing, answered by tesserocr with one thread.
+
+The contract's one input is a picture file in base64 (PNG, JPEG, TIFF); the outputs are the text, spaces as one, and
+the mean confidence of its words between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwater.errors import CorruptError, InvalidInputError, MissingExtraError
+
+from ..contract import Contract
+from .outputs import Array
+
+ENGINES = ("tesserocr",)
+_LANGUAGE = "model"
+
+
+def save(estimator: Any, contract: Contract) -> bytes:
+    """Return the bytes of a model that was trained elsewhere: there is nothing to convert.
+
+    Raises:
+        InvalidInputError: it is not the content of a ``*.traineddata`` file.
+    """
+    if not isinstance(estimator, bytes):
+        raise InvalidInputError("a Tesseract model is given as the bytes of its traineddata file.")
+    return estimator
+
+
+def load(data: bytes, contract: Contract, trusted: Sequence[str] = ()) -> TesseractPredictor:
+    """Return the model of a traineddata file, ready to read; ``trusted`` is not needed, the file holds no code.
+
+    Raises:
+        CorruptError: Tesseract cannot use the bytes.
+        MissingExtraError: tesserocr is not installed.
+    """
+    return TesseractPredictor(data, contract)
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """Return the components of a traineddata file with their sizes in bytes.
+
+    Raises:
+        CorruptError: the bytes are no such file.
+    """
+    count = int.from_bytes(data[:4], "little", signed=True)
+    if not 0 < count <= 64 or len(data) < 4 + 8 * count:
+        raise CorruptError("these bytes are not a traineddata file: its table of components is missing.")
+    offsets = [int.from_bytes(data[4 + 8 * n : 12 + 8 * n], "little", signed=True) for n in range(count)]
+    starts = sorted({each for each in offsets if each >= 0} | {len(data)})
+    sizes = {n: starts[starts.index(each) + 1] - each for n, each in enumerate(offsets) if each >= 0}
+    return {"components": {_COMPONENTS.get(n, str(n)): size for n, size in sizes.items()}, "bytes": len(data)}
+
+
+class TesseractPredictor:
+    """A model that reads pictures of lines; one at a time."""
+
+    def __init__(self, data: bytes, contract: Contract) -> None:
+        self._contract = contract
+        self._lock = threading.Lock()
+        self._block = reading(data)
+        self._read = self._block.__enter__()
+
+    def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """Return each contract output, shape (rows,), for the column of pictures.
+
+        Raises:
+            InvalidInputError: a picture is not base64, or not a picture.
+        """
+        name = self._contract.inputs[0].name
+        with self._lock:
+            found = [self._read(_decoded(each)) for each in columns[name].tolist()]
+        made: dict[str, Array] = {
+            "text": np.array([text for text, _ in found], object), "confidence": np.array([sure for _, sure in found])
+        }  # fmt: skip
+        return {field.name: made[field.source or field.name] for field in self._contract.outputs}
+
+
+@contextmanager
+def reading(data: bytes) -> Iterator[Callable[[bytes], tuple[str, float]]]:
+    """Yield what reads the picture file of one line: its text and the confidence, 0 to 1.
+
+    Raises:
+        CorruptError: Tesseract cannot use the model's bytes.
+        MissingExtraError: tesserocr or Pillow is not installed.
+    """
+    # Before the library is loaded: with several threads a sum's order, and so a close call, may differ.
+    os.environ.setdefault("OMP_THREAD_LIMIT", "1")
+    try:
+        import tesserocr
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError(error.name or "tesserocr", "ocr", "reading with a Tesseract model") from error
+    with tempfile.TemporaryDirectory(prefix="hw-") as folder:
+        (Path(folder) / f"{_LANGUAGE}.traineddata").write_bytes(data)
+        try:
+            api = tesserocr.PyTessBaseAPI(path=folder, lang=_LANGUAGE, psm=tesserocr.PSM.RAW_LINE)
+        except RuntimeError as error:
+            raise CorruptError(f"these bytes are not a model that Tesseract can use: {error}") from error
+
+    def read(picture: bytes) -> tuple[str, float]:
+        try:
+            image = Image.open(io.BytesIO(picture))
+            image.load()
+        except OSError as error:
+            raise InvalidInputError(f"this is not a picture: {error}.") from error
+        api.SetImage(image.convert("L"))
+        text = " ".join(api.GetUTF8Text().split())
+        return text, api.MeanTextConf() / 100 if text else 0.0
+
+    try:
+        yield read
+    finally:
+        api.End()
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInputError(f"the picture is not base64: {error}.") from error
+
+
+# Of tesseract's src/ccutil/tessdatamanager.h; those of the older engine go by their number.
+_COMPONENTS = {
+    17: "lstm", 18: "lstm-punc-dawg", 19: "lstm-word-dawg", 20: "lstm-number-dawg", 21: "lstm-unicharset",
+    22: "lstm-recoder", 23: "version",
+}  # fmt: skip
