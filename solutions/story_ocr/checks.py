@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+from PIL import Image
+
 import headwater as hw
+
+INK = 40  # of 255: less is an empty sheet with its noise
 
 
 @hw.check(
@@ -19,6 +24,28 @@ def writers_apart(lines: Any) -> list[str]:
         "SELECT writer FROM data GROUP BY writer HAVING count(DISTINCT part) > 1 ORDER BY writer"
     ).fetchall()
     return [f"lines of the writer '{writer}' are both trained on and held out" for (writer,) in found]
+
+
+@hw.check(
+    "lines",
+    name="ink on every picture",
+    owner="story team",
+    do="Scan these lines again, or leave them out.",
+)
+def written_on(lines: Any) -> Any:
+    """A blank or broken picture with a text beside it teaches the model to invent."""
+    blank = [number for number, png in lines.sql("SELECT id, png FROM data").fetchall() if ink(bytes(png or b"")) < INK]
+    listed = ", ".join("'" + str(number).replace("'", "''") + "'" for number in blank)
+    return lines.sql(f"SELECT id, writer, text, png FROM data WHERE id::VARCHAR IN ({listed or 'NULL'}) ORDER BY id")
+
+
+def ink(png: bytes) -> float:
+    """Return how far a picture's darkest and lightest points are apart, 0 to 255; 0 where it cannot be opened."""
+    try:
+        low, high = Image.open(io.BytesIO(png)).convert("L").getextrema()
+    except OSError:
+        return 0.0
+    return float(high - low)
 
 
 @hw.check(

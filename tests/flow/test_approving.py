@@ -82,7 +82,7 @@ def test_a_run_waits_without_a_worker_and_goes_on_when_somebody_says_yes(project
     assert (run.status, done.result["id"]) == ("done", run.id)
     with project.ledger.read() as tx:
         results = tx.all("SELECT outcome FROM tasks WHERE run = ? ORDER BY id", (run.id,))
-        assert [row.outcome for row in results] == ["ran", "remembered", "ran"]
+        assert [row.outcome for row in results] == ["ran", "ran"]  # what it did before is not told again
         assert tx.value("SELECT count(*) FROM chain WHERE kind = 'approval'") == 1
         (subject,) = tx.all("SELECT child FROM edges WHERE role = 'subject' AND parent = ?", (question.ref,))
         assert subject.child.startswith("approval:")

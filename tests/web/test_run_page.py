@@ -13,7 +13,7 @@ import pytest
 
 from headwater.flow import execute_flow, list_cards, list_tasks
 from headwater.project import LocalProject, create_project, open_project
-from headwater.track import get_run, list_runs
+from headwater.track import get_run, list_runs, track
 from tests.web.serving import Site, drawn, site, violations
 
 if TYPE_CHECKING:
@@ -152,6 +152,29 @@ def test_a_run_is_followed_on_its_page_to_its_end(served: Site, browser_page: Pa
 
     assert page.locator("[data-part=live]").count() == 0
     assert page.locator("svg.timeline rect.ran").count() == 1
+
+
+def test_a_curve_appears_and_grows_while_a_run_goes_on(served: Site, browser_page: Page) -> None:
+    page = browser_page
+    with track(served.project, "fit") as run:
+        page.goto(f"{served.url}/runs/{run.id}")
+        page.evaluate("window.same = true")  # gone where the page was loaded again
+        assert page.locator("figure").count() == 0
+        for step in range(3):
+            run.log({"loss": 1.0 / (step + 1)}, step=step)
+        run.flush()
+        page.locator("figure.drawn").wait_for()
+        shown = page.locator("figure.drawn").evaluate("figure => { figure.marked = true; return figure.dataset.spec; }")
+        page.wait_for_timeout(2500)
+        assert page.locator("figure.drawn").evaluate("figure => figure.marked")  # nothing new: it is not drawn again
+        run.log({"loss": 0.125}, step=3)
+        run.flush()
+        page.wait_for_function(
+            "old => (document.querySelector('figure.drawn')?.dataset.spec ?? old) !== old", arg=shown
+        )
+        assert "0.125" in str(page.locator("figure.drawn").get_attribute("data-spec"))
+        assert page.evaluate("window.same")
+        assert violations(page) == []
 
 
 def test_a_run_is_cancelled_on_its_page(served: Site, browser_page: Page, tmp_path: Path) -> None:

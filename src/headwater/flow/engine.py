@@ -89,6 +89,7 @@ class Engine:
         self.work = cache / f"run-{self.run_id}"
         self.code = Code(found.tree, cache)
         self.now = Now(self.root, found.tree, self.resolve)
+        self.before_waiting: frozenset[tuple[int, str]] = frozenset()
         self.recorder = Recorder(self)
         self.scheduler = Scheduler(self, cache, workers)
         self.begin_run: Callable[[Any], None] = lambda tx: None

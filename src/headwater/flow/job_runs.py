@@ -51,6 +51,13 @@ def go_on(tx: WriteTx, run: str) -> None:
     )
 
 
+def tasks_before(project: Project, run: str) -> frozenset[tuple[int, str]]:
+    """Return the position and the result of each task that a run finished before it waited."""
+    with project.ledger.read() as tx:
+        rows = tx.all("SELECT position, result FROM tasks WHERE run = ? AND result IS NOT NULL", (run,))
+    return frozenset((int(row.position), str(row.result)) for row in rows)
+
+
 def end_with_job(tx: WriteTx, job: str, why: str) -> None:
     """End the runs of a job that was cancelled; the process that executes one hears of it within a second."""
     for run in _runs_of(tx, job, "running"):

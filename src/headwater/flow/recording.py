@@ -164,7 +164,7 @@ class Recorder:
 
     def _landed(self, end: tuple[str, str, str] | None) -> bool:
         """Tell whether a transaction whose answer was lost had been committed, by the facts that it alone writes."""
-        new = next((task.id for task in self._ended if not task.recorded), None)
+        new = next((task.id for task in self._ended if not task.recorded and not self._of_before(task)), None)
         with self.engine.project.ledger.read() as tx:
             status = tx.value("SELECT status FROM runs WHERE id = ?", (self.engine.run_id,))
             if end is not None:
@@ -177,7 +177,7 @@ class Recorder:
 
     def _transact(self, end: tuple[str, str, str] | None, manifest: str | None) -> None:
         engine = self.engine
-        made, ended = self._made, self._ended
+        made, ended = self._made, [task for task in self._ended if not self._of_before(task)]
         with engine.project.ledger.write() as tx:
             if not self.begun:
                 engine.begin_run(tx)
@@ -199,6 +199,11 @@ class Recorder:
                 finish_run(tx, engine.run_id, *end)
                 engine.end_run(tx)
                 tx.announce("flow", f"run:{engine.run_id}")
+
+    def _of_before(self, task: TaskState) -> bool:
+        """Tell whether the run has this task from before it waited: going on, it only remembers what it did."""
+        found = task.result.id if task.result is not None and task.outcome == "remembered" else ""
+        return (task.position, found) in self.engine.before_waiting
 
     def _record_results(self, tx: Any) -> None:
         made = [_remembered(task, result) for task, result, _ in self._made]

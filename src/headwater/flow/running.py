@@ -24,7 +24,7 @@ from .engine import Engine, RunCancelled
 from .executors import check_name, chosen_workers
 from .finding import Found, find_flow
 from .interrupting import Interruption
-from .job_runs import begin_for_job, find_waiting_run, go_on
+from .job_runs import begin_for_job, find_waiting_run, go_on, tasks_before
 from .patience import patiently
 from .steps import Flow, taking
 from .tasks import TaskHandle, TaskReport
@@ -151,6 +151,7 @@ class _RunOfFlow:
         self.goes_on = find_waiting_run(self.project, found.ref)
         if self.goes_on is not None:
             engine.run_id = self.goes_on
+            engine.before_waiting = tasks_before(self.project, self.goes_on)
 
     def _insert(self, tx: Any) -> None:
         if self.goes_on is not None:

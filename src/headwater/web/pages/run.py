@@ -23,6 +23,7 @@ from ..timeline import draw
 from .common import asked, colour_of, lines, read
 
 _CHARTS = 12
+_POINTS = 600  # of each curve
 _TASKS = 50
 _LINES = 300
 
@@ -34,25 +35,18 @@ async def run_page(request: Request) -> Response:
 
     def look(project: Project) -> dict[str, Any]:
         run = get_run(project, identifier)
-        keys = [key for key, each in sorted(run.metrics.items()) if each.points > 1][:_CHARTS]
         return {
             **_moving(project, run, chosen),
-            "series": [metric_series(project, run.id, key, 600) for key in keys],
             "cards": shown_cards(project, run.id) if run.kind == "flow" else [],
             "notebooks": list_notebooks(project, run.id) if run.kind == "flow" else [],
             "code": find_run_code(project, run.id) if run.code else None,
         }
 
     found = await read(request, look)
-    charts = [
-        (
-            series.key,
-            lines([{"step": p.step, "value": p.value} for p in series.points], "step", "value", title=series.key),
-        )
-        for series in found.pop("series")
-    ]
-    drawn = bool(charts) or any(card.info.kind == "chart" for card in found["cards"])
-    return page(request, "run.html", title=found["run"].name, drawn=charts, charts=drawn, colour_of=colour_of, **found)
+    run = found["run"]
+    # A run that goes on may draw its first curve in a moment.
+    charts = run.status == "running" or bool(found["drawn"]) or any(c.info.kind == "chart" for c in found["cards"])
+    return page(request, "run.html", title=run.name, charts=charts, colour_of=colour_of, **found)
 
 
 async def moving_part(request: Request) -> Response:
@@ -68,7 +62,12 @@ def _chosen(request: Request) -> dict[str, str]:
 
 def _moving(project: Project, run: Run, chosen: dict[str, str]) -> dict[str, Any]:
     """Return what changes while a run goes on."""
-    found: dict[str, Any] = {"run": run, "log": read_log(project, run.id, limit=_LINES), "flow": None}
+    found: dict[str, Any] = {
+        "run": run,
+        "log": read_log(project, run.id, limit=_LINES),
+        "flow": None,
+        "drawn": _curves(project, run),
+    }
     kept = {name: value for name, value in chosen.items() if value}
     found["address"] = f"/runs/{run.id}/moving" + (f"?{urlencode(kept)}" if kept else "")
     if run.kind != "flow":
@@ -87,6 +86,17 @@ def _moving(project: Project, run: Run, chosen: dict[str, str]) -> dict[str, Any
         "timeline": draw(spans, start, end) if spans else None,
         "chosen": chosen,
     }
+    return found
+
+
+def _curves(project: Project, run: Run) -> list[tuple[str, dict[str, Any]]]:
+    """Return a chart of each metric that has more than one point."""
+    keys = [key for key, each in sorted(run.metrics.items()) if each.points > 1][:_CHARTS]
+    found = []
+    for key in keys:
+        points = metric_series(project, run.id, key, _POINTS).points
+        rows = [{"step": point.step, "value": point.value} for point in points]
+        found.append((key, lines(rows, "step", "value", title=key)))
     return found
 
 

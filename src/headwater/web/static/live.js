@@ -4,11 +4,16 @@
   if (!box || "ended" in box.dataset) return;
   const parts = (root) => new Map([...root.querySelectorAll(":scope > [data-part]")].map((part) => [part.dataset.part, part]));
   const atEnd = (pre) => pre.scrollHeight - pre.scrollTop - pre.clientHeight < 8;
+  const came = new WeakMap(); // each part as it came: a drawn chart holds more
   const replace = (old, fresh) => {
-    if (old.outerHTML === fresh.outerHTML || old.contains(document.activeElement) && document.activeElement.matches("select, input")) return;
+    if ((came.get(old) ?? old.outerHTML) === fresh.outerHTML || old.contains(document.activeElement) && document.activeElement.matches("select, input")) return;
     const scrolls = [...old.querySelectorAll("[data-keep-end]")].map((pre) => [pre.scrollTop, atEnd(pre)]);
     const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    came.set(fresh, fresh.outerHTML);
+    const drawn = [...old.querySelectorAll("figure[data-spec]")]; // keeps its height until it is drawn again
+    fresh.querySelectorAll("figure[data-spec]").forEach((figure, i) => { if (drawn[i]) figure.style.minHeight = `${drawn[i].offsetHeight}px`; });
     old.replaceWith(fresh);
+    fresh.dispatchEvent(new Event("replaced", { bubbles: true }));
     fresh.querySelectorAll("[data-keep-end]").forEach((pre, i) => { if (scrolls[i]) pre.scrollTop = scrolls[i][1] ? pre.scrollHeight : scrolls[i][0]; });
     if (focused) [...fresh.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
   };
@@ -22,7 +27,9 @@
         if (old.has(name)) replace(old.get(name), part);
         else {
           const after = [...fresh.keys()].slice([...fresh.keys()].indexOf(name) + 1).map((each) => parts(box).get(each)).find(Boolean);
+          came.set(part, part.outerHTML);
           box.insertBefore(part, after ?? null);
+          part.dispatchEvent(new Event("replaced", { bubbles: true }));
         }
       }
       for (const [name, part] of old) if (!fresh.has(name)) part.remove();
