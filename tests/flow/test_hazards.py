@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 
+from headwater.flow import execute_flow
 from headwater.flow.facts import read_facts
 from headwater.project import LocalProject
 
@@ -189,6 +190,30 @@ def test_strict_refuses_before_the_step_runs(sqlite_project: LocalProject) -> No
     assert "the step is strict, and flows.py:" in outcome.tasks[2].error
     assert "random.random() is random without a seed" in outcome.tasks[2].error
     assert sqlite_project.root is not None and not os.path.exists(sqlite_project.root / "careless")
+
+
+def test_strict_refuses_what_was_remembered_without_it(sqlite_project: LocalProject) -> None:
+    write(
+        sqlite_project,
+        """
+        import random
+
+        @step
+        def careless(x):
+            return random.random()
+
+        @flow
+        def main():
+            return careless(1)
+        """,
+    )
+    assert outcomes(run(sqlite_project)) == ["ran"]
+    assert outcomes(run(sqlite_project)) == ["remembered"]
+
+    strict = execute_flow(sqlite_project, "main", strict=True)
+
+    assert (outcomes(strict), strict.status) == (["failed"], "failed")
+    assert "the remembered result was made although flows.py:" in strict.tasks[0].error
 
 
 def test_code_from_elsewhere_counts(sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch) -> None:

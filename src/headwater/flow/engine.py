@@ -244,6 +244,10 @@ class Engine:
                 task.result, task.why = answer.result, answer.why
                 task.warnings = list(answer.result.warnings)
                 task.saved = {}  # made anew, should the result prove damaged
+                if task.warnings and self.is_strict(task):
+                    why = f"the step is strict, and the remembered result was made although {task.warnings[0]}"
+                    self.fail(task, "failed", why, "")
+                    continue
                 self.succeed(task, "remembered")
                 continue
             if self._waits_for_same(task):

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -147,7 +148,10 @@ def find_step(name: str) -> Any:
 
 
 def users_traceback(error: BaseException) -> str:
-    """Return the traceback as the user's code sees it: frames of Headwater and of importing are cut."""
+    """Return the traceback as the user's code sees it: frames of Headwater and of importing are cut.
+
+    At both ends where the error is one of ours: what lies behind the user's last line is ours too.
+    """
     own = str(Path(__file__).resolve().parents[1]) + "/"
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -157,8 +161,20 @@ def users_traceback(error: BaseException) -> str:
         while found is not None and _is_ours(found.tb_frame.f_code.co_filename, own):
             found = found.tb_next
         cause.__traceback__ = found
+        if isinstance(cause, HeadwaterError):
+            _end_with_the_users(found, own)
         cause = cause.__cause__ or cause.__context__
     return "".join(traceback.format_exception(error))
+
+
+def _end_with_the_users(first: TracebackType | None, own: str) -> None:
+    frame, last = first, first
+    while frame is not None:
+        if not _is_ours(frame.tb_frame.f_code.co_filename, own):
+            last = frame
+        frame = frame.tb_next
+    if last is not None:
+        last.tb_next = None
 
 
 def _is_ours(filename: str, own: str) -> bool:

@@ -234,7 +234,7 @@ class _Saver:
         if id(value) in self._above or depth > DEEPEST:
             raise InvalidInputError(
                 f"{self.what}{path} holds itself, or is nested more than {DEEPEST} deep: it cannot be kept. "
-                "Return a flat structure.",
+                "Make it a flat structure.",
                 path=path,
             )
         self._above.add(id(value))
@@ -274,7 +274,7 @@ class _Saver:
 
         raise InvalidInputError(
             f"{self.what}{path} is a {type(value).__module__}.{type(value).__qualname__}, which cannot be kept: "
-            f"{why_not(value)}. Return plain values, arrays or frames, or give the step a format of its own "
+            f"{why_not(value)}. Make it of plain values, arrays or frames, or give the step a format of its own "
             "(register_format, @step(save=...)).",
             path=path,
         )
