@@ -20,10 +20,13 @@ from .large_file import large_file
 from .memory_corpus import memory_corpus
 from .metrics import metrics
 from .prediction import prediction
+from .replay import replay
 from .server import server
+from .serving import served
 from .size import size
 from .small_files import small_files
 from .small_files_s3 import small_files_s3
+from .swaps import swaps
 from .tracking import tracking
 from .writers import writers
 
@@ -42,7 +45,10 @@ MEASURES: dict[str, Measure] = {
     "metrics": metrics,
     "tracking": tracking,
     "prediction": prediction,
+    "replay": replay,
+    "swaps": swaps,
     "server": server,
+    "serving": served,
     "help": command_help,
     "size": size,
 }

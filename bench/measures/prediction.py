@@ -52,7 +52,7 @@ def prediction(setting: Setting) -> Iterator[list[Comparison]]:
 
 
 def _quantities(connections: int) -> tuple[Quantity, ...]:
-    rate = Quantity(f"predictions, {connections} at once", "/s", "higher", Goal(0.5, of=BARE), cpu_unit="ms/request")
+    rate = Quantity(f"predictions, {connections} at once", "/s", "higher", Goal(0.7, of=BARE), cpu_unit="ms/request")
     late = Quantity(f"99 of 100 answered within, {connections} at once", "ms", "lower")
     return rate, late
 

@@ -35,7 +35,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        if any(folder.iterdir()) and not ((folder / "headwater.toml").exists() and (folder / CODE[-1]).exists()):
+            parser.error(f"{folder} is no folder that this made before: name one that does not exist yet")
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     for name in CODE:
         shutil.copy(HERE / name, folder / name)

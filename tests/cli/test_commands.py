@@ -73,6 +73,8 @@ def test_an_unknown_command_names_the_nearest(words: tuple[str, ...], near: str)
         "model show delay@production",
         "model card delay@v2",
         "release requests",
+        "release channels",
+        "release consumers list delay",
         "release log",
         "release log --at 2026-01-03",
         "release gates delay@v2 production",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from headwater.cli import progress
-from headwater.cli.progress import file_progress
+from headwater.cli.progress import file_progress, row_progress
 
 
 class Terminal(io.StringIO):
@@ -45,3 +45,17 @@ def test_what_is_quick_shows_no_bar_and_without_a_terminal_there_is_none(monkeyp
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with file_progress("adding") as report:
         assert report is None
+
+
+def test_rows_are_told_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", -1.0)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    with row_progress("predicting") as report:
+        assert report is not None
+        report(4096, 10_000)
+
+    assert "4,096/10,000 rows" in terminal.getvalue()

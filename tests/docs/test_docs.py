@@ -21,7 +21,10 @@ from headwater.jobs.triggers import _Declared as DeclaredTrigger
 from headwater.monitor.values import Monitor
 from headwater.notify.declared import _Written as WrittenNotifier
 from headwater.objects.remote import _KINDS
+from headwater.release.delivery import Pipeline
 from headwater.release.rules import ChannelRules
+from headwater.serve.settings import ModelSettings, ServeSettings
+from headwater.trace.readiness.catalogue import ReadinessRules
 from tests.docs.pages import ROOT, commands, problem_of, written_pages
 from tests.docs.playing import Player
 
@@ -41,6 +44,10 @@ SETTINGS = {
     "[flows]": {"modules"},
     "[[checks.DATASET]]": COMMON.union(*(rule.options for rule in RULES)),
     "[channels.CHANNEL]": set(ChannelRules.__struct_fields__),
+    "[ci]": set(Pipeline.__struct_fields__),
+    "[serve]": set(ServeSettings.__struct_fields__),
+    "[serve.models.NAME]": set(ModelSettings.__struct_fields__),
+    "[readiness]": set(ReadinessRules.__struct_fields__),
     "[[monitors]]": set(Monitor.__struct_fields__),
     "[[triggers]]": set(DeclaredTrigger.__struct_fields__),
     "[jobs]": {"limits"},

@@ -9,7 +9,7 @@ import pytest
 from headwater.errors import InvalidInputError
 from headwater.evaluate import find_evidence, parity, register_model
 from headwater.evaluate.agreement import check_parity, number_difference
-from headwater.evaluate.search import _ordered, _unordered
+from headwater.evaluate.search import _ordered, _unordered, climb
 from headwater.model import Contract, Field, ModelFile, register
 from headwater.project import LocalProject, Project
 from tests.model.delays import forest, inputs
@@ -38,7 +38,7 @@ def test_the_export_of_trees_passes_on_real_rows_and_at_every_jump_found(project
     assert found is not None
     assert found.body["passed"] is True
     assert found.body["evaluated"]["rows"] == 3000
-    assert {"odd values", "combinations", "jumps"} == set(found.body["searched"]["kinds"])
+    assert {"odd values", "combinations", "jumps", "climbing"} == set(found.body["searched"]["kinds"])
     assert 0 < found.body["worst"]["difference"] < 1e-5
     assert set(found.body["worst"]["row"]) == {"temp", "hour", "carrier", "wet"}
 
@@ -148,7 +148,74 @@ def test_floats_in_order_are_whole_numbers_in_order_and_back() -> None:
 def test_parity_needs_both_files_and_rows(sqlite_project: LocalProject) -> None:
     register_model(sqlite_project, "delay", forest(), inputs(), onnx=False)
 
-    with pytest.raises(InvalidInputError, match="compares its scikit-learn file with its ONNX file"):
+    with pytest.raises(InvalidInputError, match="compares two of its forms"):
         parity(sqlite_project, "delay@v1", inputs())
     with pytest.raises(InvalidInputError, match="needs rows"):
         check_parity(STEP, step, step, {"x": np.array([]), "c": np.array([], object)})
+
+
+CURVE = Contract(
+    inputs=(Field(name="x", type="float", minimum=0, maximum=100), Field(name="y", type="float")),
+    outputs=(Field(name="value", type="float"),),
+)
+
+
+def curve(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {"value": np.sin(np.clip(columns["x"], -1e3, 1e3))}
+
+
+def bent(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``curve``, but for a narrow dent that the data never come near: 3e-4 deep where x is 50 and y is 7."""
+    away = (columns["x"] - 50) ** 2 / 20 + (columns["y"] - 7) ** 2 / 20
+    return {"value": np.sin(columns["x"]) + 3e-4 * np.exp(-away)}
+
+
+def test_climbing_finds_a_dent_between_the_rows_that_no_other_probe_comes_near() -> None:
+    random = np.random.default_rng(0)
+    frame = {"x": np.append(random.uniform(0, 40, 500), 62.0), "y": np.append(random.uniform(0, 2, 500), 14.0)}
+
+    body = check_parity(CURVE, curve, bent, frame)
+
+    before = {kind: each["largest"] for kind, each in body["searched"]["kinds"].items() if kind != "climbing"}
+    assert max(before.values()) < 1e-4 < body["searched"]["kinds"]["climbing"]["largest"]
+    assert (body["passed"], body["worst"]["kind"]) == (False, "climbing")
+
+
+def test_climbing_keeps_to_the_bounds_and_leaves_the_rows_it_began_with() -> None:
+    seen: list[Any] = []
+
+    def watched(columns: Mapping[str, Any]) -> dict[str, Any]:
+        seen.append(columns)
+        return bent(columns)
+
+    frame = {"x": np.linspace(0.1, 100, 300), "y": np.linspace(-3, 9, 300)}
+    base = {name: values.copy() for name, values in frame.items()}
+
+    def differ(columns: Any) -> Any:
+        return number_difference(curve(columns)["value"], watched(columns)["value"])
+
+    climb(CURVE.inputs, base, base, differ, seed=1)
+
+    values = np.concatenate([each["x"] for each in seen])
+    assert len(seen) == 17
+    assert ((values >= 0) & (values <= 100)).all()
+    assert {name: (values == frame[name]).all() for name, values in base.items()} == {"x": True, "y": True}
+
+
+def test_what_no_contract_lets_in_is_shown_and_not_judged() -> None:
+    def careless(columns: Mapping[str, Any]) -> dict[str, Any]:
+        return {"value": np.where(np.isnan(columns["x"]), 5.0, curve(columns)["value"])}
+
+    body = check_parity(CURVE, curve, careless, {"x": np.linspace(0, 90, 50), "y": np.zeros(50)})
+
+    assert (body["passed"], body["outside"]) == (True, float("inf"))
+
+
+def test_any_two_forms_of_a_version_are_compared(sqlite_project: LocalProject) -> None:
+    register_model(sqlite_project, "delay", forest(), inputs())
+
+    body = parity(sqlite_project, "delay@v1", inputs(), original="onnx", exported="sklearn").body
+
+    assert (body["original"], body["exported"], body["evaluated"]["beyond"]) == ("onnx", "sklearn", 0)
+    with pytest.raises(InvalidInputError, match="holds onnx, sklearn"):
+        parity(sqlite_project, "delay@v1", inputs(), exported="xgboost")

@@ -101,7 +101,7 @@ def test_a_pickle_offered_as_a_model_is_not_loaded() -> None:
             raise AssertionError("constructed")
 
     with pytest.raises(CorruptError, match="A pickle is never loaded"):
-        get_flavour("sklearn").load(pickle.dumps(forest()), infer_contract(inputs(), forest()), ())
+        get_flavour("sklearn").load({"model.skops": pickle.dumps(forest())}, infer_contract(inputs(), forest()), ())
 
 
 def test_a_type_that_nobody_trusted_is_not_constructed() -> None:
@@ -125,11 +125,11 @@ def linear_steps() -> list[tuple[str, Any]]:
 
 def test_a_file_with_a_flipped_byte_is_refused() -> None:
     module = get_flavour("onnx")
-    data = bytearray(module.save(linear(), MATRIX))
+    data = bytearray(module.save(linear(), MATRIX)["model.onnx"])
     data[2] ^= 0xFF
 
     with pytest.raises(CorruptError, match="not an ONNX model"):
-        module.load(bytes(data), MATRIX, ())
+        module.load({"model.onnx": bytes(data)}, MATRIX, ())
 
 
 def test_what_cannot_be_exported_says_why_and_what_to_do() -> None:

@@ -11,7 +11,7 @@ from headwater.model import Contract, Field
 from headwater.model.columns import columns_from_rows
 from headwater.model.flavours import get_flavour
 from headwater.model.flavours.joined import as_matrix
-from headwater.model.flavours.onnx import OnnxPredictor, _session
+from headwater.model.flavours.onnx import OnnxPredictor, open_session
 from tests.serve.models import estimator, training
 
 NUMBERS = Contract(
@@ -24,8 +24,7 @@ NUMBERS = Contract(
 
 
 def exported() -> bytes:
-    data: bytes = get_flavour("onnx").save(estimator(2), NUMBERS)
-    return data
+    return get_flavour("onnx").save(estimator(2), NUMBERS)["model.onnx"]
 
 
 def graph(nodes: list[Any], width: int = 2, kind: int = 1) -> bytes:
@@ -51,8 +50,8 @@ def test_one_matrix_gives_the_bytes_that_the_columns_give() -> None:
     columns, _ = training()
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)][:500]
     rows += [{"distance": 1e300, "hour": None, "delay": -0.0}, {"distance": None, "hour": None, "delay": None}]
-    joined: Any = get_flavour("onnx").load(data, NUMBERS, ())
-    apart = OnnxPredictor(_session(data), NUMBERS)
+    joined: Any = get_flavour("onnx").load({"model.onnx": data}, NUMBERS, ())
+    apart = OnnxPredictor(open_session(data), NUMBERS)
 
     assert [each.name for each in joined._session.get_inputs()] == ["headwater_matrix"]
     for some in (rows, rows[:1], rows[-2:]):
@@ -74,9 +73,9 @@ def test_whole_numbers_and_flags_join_the_matrix_as_they_would_be_fed_alone() ->
     )
     data = exported()
     rows: list[dict[str, Any]] = [{"hour": 2**53 + 1, "delay": 3.5, "distance": True}]
-    joined: Any = get_flavour("onnx").load(data, mixed, ())
+    joined: Any = get_flavour("onnx").load({"model.onnx": data}, mixed, ())
 
-    wanted = OnnxPredictor(_session(data), mixed).predict_rows(rows)
+    wanted = OnnxPredictor(open_session(data), mixed).predict_rows(rows)
 
     assert joined.predict_rows(rows)["probability"].tobytes() == wanted["probability"].tobytes()
 
@@ -88,7 +87,7 @@ def test_the_columns_are_taken_in_the_order_they_are_joined_in() -> None:
 
     assert found is not None
     assert found[1:] == ("whole", ["b", "a"])
-    assert _session(found[0]).run(None, {"whole": np.array([[2, 1]], np.float32)})[0].tolist() == [[2, 1]]
+    assert open_session(found[0]).run(None, {"whole": np.array([[2, 1]], np.float32)})[0].tolist() == [[2, 1]]
 
 
 def test_a_graph_that_does_something_else_first_is_left_as_it_is() -> None:
@@ -121,10 +120,10 @@ def test_inputs_that_are_not_joined_are_fed_beside_the_matrix() -> None:
     parts = make_column_transformer((OneHotEncoder(), ["origin"]), ("passthrough", list(columns)))
     model = make_pipeline(parts, DecisionTreeClassifier(max_depth=5, random_state=0)).fit(frame, columns["hour"] > 14)
     contract = infer_contract(frame, model)
-    data = get_flavour("onnx").save(model, contract)
+    data = get_flavour("onnx").save(model, contract)["model.onnx"]
     rows: Any = frame.head(200).to_dict("records")
-    joined: Any = get_flavour("onnx").load(data, contract, ())
-    apart = OnnxPredictor(_session(data), contract)
+    joined: Any = get_flavour("onnx").load({"model.onnx": data}, contract, ())
+    apart = OnnxPredictor(open_session(data), contract)
 
     assert len(joined._session.get_inputs()) == 2
     for some in (rows, rows[:1]):

@@ -24,7 +24,7 @@ from headwater.model import (
     save_estimator,
 )
 from headwater.model.documents import parse
-from headwater.model.naming import describe_version
+from headwater.model.naming import describe_version, difference, measured_change
 from headwater.model.refs import check_channel
 from headwater.project import LocalProject, Project
 from tests.model.delays import ROWS, flights, forest, inputs, rows_of
@@ -224,3 +224,65 @@ def test_a_conflict_of_a_channel_is_a_conflict(local_project: LocalProject) -> N
         tx.move_pointer("channel", "delay/production", expected=second.id, new=first.id)
     assert {name: each.id for name, each in channels(local_project, "delay").items()} == {"production": first.id}
     assert get_model_version(local_project, "delay@production").id == first.id
+
+
+def evaluation(auc: float, yx: tuple[float, float, float]) -> dict[str, Any]:
+    value, low, high = yx
+    slices = [{"slice": "carrier=YX", "metrics": {"auc": {"value": value, "low": low, "high": high}}}]
+    return {"metrics": {"auc": {"value": auc}}, "slices": [*slices, {"slice": "carrier=ZZ", "metrics": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        # the slice's intervals do not overlap: 0.70..0.72 and 0.66..0.68
+        (evaluation(0.742, (0.67, 0.66, 0.68)), "auc −0.8 pts, −4.0 pts on carrier=YX"),
+        (evaluation(0.75, (0.67, 0.66, 0.68)), "auc −4.0 pts on carrier=YX"),
+        (evaluation(0.76, (0.69, 0.67, 0.71)), "auc +1.0 pts"),  # they overlap: it may be chance
+        (evaluation(0.75, (0.71, 0.70, 0.72)), ""),
+    ],
+)
+def test_two_evaluations_on_the_same_rows_are_told_apart_in_a_phrase(after: dict[str, Any], said: str) -> None:
+    assert measured_change("auc", evaluation(0.75, (0.71, 0.70, 0.72)), after) == said
+
+
+def test_a_measure_that_is_no_share_is_told_by_its_values() -> None:
+    assert difference("rmse", 12.3, 11.9) == "rmse 12.3 → 11.9"
+    assert difference("rmse", 12.3, 12.301) == difference("rmse", float("nan"), 1.0) == ""
+
+
+def test_metrics_given_at_registration_are_part_of_the_name(sqlite_project: LocalProject) -> None:
+    add(sqlite_project, metrics={"auc": 0.75})
+    second = add(sqlite_project, iterations=20, metrics={"auc": 0.742})
+
+    assert second.description == "as v1, iterations 10 → 20; auc −0.8 pts"
+
+
+def test_an_evaluation_beside_the_parents_becomes_part_of_the_name(project: Project) -> None:
+    from headwater.evaluate import evaluate_model
+
+    add_table(project, "flights", "a.parquet", flights(5, 400))
+    for iterations in (1, 20):
+        add(project, iterations=iterations)
+        evaluate_model(project, "delay@latest", "flights@v1", "late", slices=["carrier"], resamples=50)
+
+    name = get_model_version(project, "delay@v2").description
+    assert name.startswith("as v1, iterations 1 → 20; auc +") and " pts" in name
+    assert get_model_version(project, "delay@v1").description == "first version"
+
+
+def test_a_contract_that_cannot_be_kept_is_not_registered(sqlite_project: LocalProject) -> None:
+    import msgspec
+
+    kept = saved(sqlite_project)
+    twice = msgspec.structs.replace(kept.contract, inputs=(kept.contract.inputs[0],) * 2)
+
+    with pytest.raises(InvalidInputError, match="two inputs of the contract are called 'temp'"):
+        register(sqlite_project, "delay", files=kept.files, contract=twice)
+    with pytest.raises(InvalidInputError, match="cannot name a file"):
+        register(
+            sqlite_project,
+            "delay",
+            files=[msgspec.structs.replace(kept.files[0], name="../../etc/passwd")],
+            contract=kept.contract,
+        )

@@ -53,7 +53,7 @@ def test_a_registered_model_reads_lines_and_says_how_sure_it_is(sqlite_project: 
 
 @INSTALLED
 def test_a_file_describes_its_components() -> None:
-    described = get_flavour("tesseract").describe(STOCK.read_bytes())
+    described = get_flavour("tesseract").describe({"eng.traineddata": STOCK.read_bytes()})
 
     # as `combine_tessdata -d` lists them
     assert described["components"]["lstm"] == 401636 and described["components"]["version"] == 30
@@ -65,7 +65,7 @@ def test_a_file_describes_its_components() -> None:
     ("image", "told"), [("no base64!", "is not base64"), (base64.b64encode(b"text").decode(), "this is not a picture")]
 )
 def test_what_is_no_picture_is_told(image: str, told: str) -> None:
-    predictor = get_flavour("tesseract").load(STOCK.read_bytes(), CONTRACT, ())
+    predictor = get_flavour("tesseract").load({"eng.traineddata": STOCK.read_bytes()}, CONTRACT, ())
 
     with pytest.raises(InvalidInputError, match=told):
         predictor.predict({"image": np.array([image], object)})
@@ -75,8 +75,8 @@ def test_bytes_that_are_no_model_are_refused() -> None:
     flavour = get_flavour("tesseract")
 
     with pytest.raises(CorruptError, match="table of components"):
-        flavour.describe(b"no model")
+        flavour.describe({"x": b"no model"})
     with pytest.raises(CorruptError, match="Tesseract can use"):
-        flavour.load(b"no model", CONTRACT, ())
-    with pytest.raises(InvalidInputError, match="bytes of its traineddata file"):
+        flavour.load({"x": b"no model"}, CONTRACT, ())
+    with pytest.raises(InvalidInputError, match="path of its folder"):
         flavour.save(object(), CONTRACT)

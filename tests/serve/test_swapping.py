@@ -111,9 +111,10 @@ def test_an_engine_that_swapped_parts_in_place_would_be_caught(
     real = Fleet._deploy
 
     def in_place(self: Fleet, project: Any, key: Any, head: str) -> Deployment:
-        made, current = real(self, project, key, head), self._ready.get(key)
-        if current is None:
+        made, lane = real(self, project, key, head), self.lane(*key)
+        if lane is None:
             return made
+        current = lane.stable
         current.loaded = made.loaded
         time.sleep(0.3)  # the version follows its model a moment later
         current.version, current.label, current.execution = made.version, made.label, made.execution
@@ -137,14 +138,15 @@ def test_an_engine_that_closed_the_old_model_at_once_would_be_caught(
 ) -> None:
     old, new = add_version(sqlite_project, 2), add_version(sqlite_project, 3)
     point(sqlite_project, old)
-    real = Fleet._replace
+    real = Fleet._deploy
 
-    def without_draining(self: Fleet, project: Any, key: Any, head: str) -> None:
-        self._ready[key].loaded._predictor = None  # type: ignore[assignment]  # as a freed session would be
-        time.sleep(0.5)  # a large model takes its time to load
-        real(self, project, key, head)
+    def without_draining(self: Fleet, project: Any, key: Any, head: str) -> Deployment:
+        if (lane := self.lane(*key)) is not None:
+            lane.stable.loaded._predictor = None  # type: ignore[assignment]  # as a freed session would be
+            time.sleep(0.5)  # a large model takes its time to load
+        return real(self, project, key, head)
 
-    monkeypatch.setattr(Fleet, "_replace", without_draining)
+    monkeypatch.setattr(Fleet, "_deploy", without_draining)
     with (
         Engine(sqlite_project) as engine,
         served(sqlite_project, serve_routes(engine)) as address,

@@ -14,7 +14,7 @@ from headwater.lake import list_datasets
 from headwater.model import list_models
 from headwater.monitor import list_alarms
 from headwater.project import LocalProject, Project
-from headwater.release import list_release_requests
+from headwater.release import list_release_requests, release_log
 from headwater.serve import list_predictions
 from headwater.track import list_runs
 from tests.projects import running
@@ -75,7 +75,11 @@ def addresses(project: Project) -> dict[str, str]:
         "models": "/models",
         "model": "/models/delay",
         "model-version": "/models/delay/v2",
+        "model-evidence": "/models/delay/v2/evidence",
+        "model-card": "/models/delay/v2/card",
+        "model-readiness": "/models/delay/v1/readiness",
         "releases": "/releases",
+        "release": f"/releases/log/{release_log(project, limit=1)[0].id}",
         "request": f"/releases/{asked['production'].id}",
         "serving": "/serving",
         "prediction": f"/serving/{prediction.id}",

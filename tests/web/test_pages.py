@@ -27,6 +27,8 @@ CHARTS = {
     "compare": 2,
     "run": 2,
     "model-version": 1,
+    "model-evidence": 1,
+    "model-readiness": 1,
     "serving": 2,
     "monitoring": 2,
 }

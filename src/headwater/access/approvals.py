@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def record_decision(
         request=request,
         person=actor.name,
         claimed=int(actor.claimed),
+        roles=json.dumps(actor.roles),
         decision=decision,
         reason=reason,
         at=tx.now,
@@ -39,10 +41,12 @@ def record_decision(
         "decision": decision,
         "by": actor.name,
         "claimed": actor.claimed,
+        "roles": list(actor.roles),
         "reason": reason,
         "at": tx.now,
     }
     tx.govern("approval", ref, body)
+    tx.announce("approval", ref)
     return ref
 
 

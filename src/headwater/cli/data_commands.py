@@ -27,6 +27,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "read": ("reading_commands:read_command", "Show rows of a version's tables, or the bytes of a file."),
     "diff": ("reading_commands:diff_command", "What differs between two versions: paths, columns, rows by key."),
     "log": ("reading_commands:log_command", "The versions of a dataset, by branch, author, date or path."),
+    "split": ("split_commands:split_command", "Parts to train, validate and test on, checked for leakage."),
+    "leakage": ("split_commands:leakage_command", "Whether the parts of a split know of each other."),
     "search": ("catalogue_commands:search_command", "Find datasets by names, columns, descriptions, tags."),
     "columns": ("catalogue_commands:columns_command", "The columns of a version, and what is said of them."),
     "describe": ("catalogue_commands:describe_command", "Show or say what a dataset or a column is."),

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from .context import Context, pass_context, size, table, when
+from .contract_commands import fields_table
+from .evidence_text import evidence_text
+from .lazy import LazyGroup
 
-if TYPE_CHECKING:
-    from headwater.evaluate import Evidence
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "add": ("adding_commands:add", "Register a model that was made elsewhere: its file or folder."),
+    "flavours": ("adding_commands:flavours_command", "The flavours of models, and what each keeps."),
+    "contract": ("contract_commands:contract", "Contracts: show, infer, edit, diff."),
+    "untrusted": ("adding_commands:untrusted_command", "What loading a version would run and nobody trusted."),
+    "trust": ("adding_commands:trust_command", "Let a version be loaded although that runs its code."),
+    "record": ("adding_commands:record_command", "Keep what an HTTP API answers to a dataset."),
+    "evaluate": ("evaluation_commands:evaluate", "Measure a version on a dataset, with intervals."),
+    "compare": ("evaluation_commands:compare", "Measure two versions on the same rows."),
+    "baselines": ("evaluation_commands:baselines", "Compare a version with simpler models and the last release."),
+    "slices": ("evaluation_commands:slices", "Search for parts of the data on which a version is worse."),
+    "fairness": ("evaluation_commands:fairness", "How a version treats groups, and which inputs stand in for them."),
+    "calibration": ("evaluation_commands:calibration", "Whether what it says comes as often as it says."),
+    "explain": ("evaluation_commands:explain", "What each input is worth: importance, Shapley values."),
+    "staleness": ("evaluation_commands:staleness", "Versions on later data: when to train again."),
+    "card": ("card_commands:card", "The card of a version as Markdown, with the author's words merged in."),
+    "readiness": ("card_commands:readiness", "ML Test Score, readiness level, phases: from the ledger's evidence."),
+    "drill": ("card_commands:drill", "Try out what readiness asks for: checks, spec, example."),
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=ELSEWHERE)
 def model() -> None:
     """Models and their versions. A ref names one: delay@v3, delay@production, delay@latest."""
 
@@ -62,17 +81,12 @@ def show(context: Context, ref: str) -> None:
         evidence = list_evidence(project, version.ref)
 
     def render() -> str:
-        fields = [
-            (side, f.name, f.type, f.minimum, f.maximum, ", ".join(map(str, f.allowed or ())), f.unit, f.description)
-            for side, group in (("in", version.contract.inputs), ("out", version.contract.outputs))
-            for f in group
-        ]
         parts = [
             f"{version.label}  {version.id}",
             version.description,
             f"by {version.author} at {when(version.created_at)}",
             "",
-            table(("", "field", "type", "min", "max", "allowed", "unit", "description"), fields),
+            fields_table(version.contract),
             "",
             table(("parameter", "value"), sorted(version.params.items())),
             "",
@@ -88,83 +102,31 @@ def show(context: Context, ref: str) -> None:
     context.show({"version": version, "evidence": evidence}, render)
 
 
-@model.command("card")
-@click.argument("ref")
-@pass_context
-def card(context: Context, ref: str) -> None:
-    """Print the card of a version as Markdown."""
-    from headwater.evaluate import model_card
-
-    with context.open() as project:
-        text = model_card(project, ref)
-    context.show({"card": text}, lambda: text)
-
-
-@model.command("evaluate")
-@click.argument("ref")
-@click.argument("data")
-@click.option("--target", required=True, help="The column that holds the truth.")
-@click.option("--slice", "slices", multiple=True, help="Also by the values of this column (repeatable).")
-@click.option("--where", help="An SQL condition on the rows.")
-@click.option("--time", help="The column whose span names the window.")
-@pass_context
-def evaluate(
-    context: Context, ref: str, data: str, target: str, slices: tuple[str, ...], where: str | None, time: str | None
-) -> None:
-    """Measure a version on a dataset, with intervals, and record it as evidence."""
-    from headwater.evaluate import evaluate_model
-
-    with context.open() as project:
-        evidence = evaluate_model(project, ref, data, target, slices=slices, where=where, time=time)
-    context.show(evidence, lambda: evidence_text(evidence))
-
-
-@model.command("compare")
-@click.argument("champion")
-@click.argument("challenger")
-@click.argument("data")
-@click.option("--target", required=True, help="The column that holds the truth.")
-@click.option("--metric", default="", help="Default: AUC for classifiers, RMSE for regressors.")
-@click.option("--where", help="An SQL condition on the rows.")
-@click.option("--time", help="The column whose span names the window.")
-@pass_context
-def compare(
-    context: Context,
-    champion: str,
-    challenger: str,
-    data: str,
-    target: str,
-    metric: str,
-    where: str | None,
-    time: str | None,
-) -> None:
-    """Measure two versions on the same rows and record the paired difference as evidence."""
-    from headwater.evaluate import compare_models
-
-    with context.open() as project:
-        evidence = compare_models(project, champion, challenger, data, target, metric=metric, where=where, time=time)
-    context.show(evidence, lambda: evidence_text(evidence))
-
-
 @model.command("parity")
 @click.argument("ref")
 @click.argument("data")
 @click.option("--where", help="An SQL condition on the rows.")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="How far two answers may be apart.")
+@click.option("--original", default="", help="The flavour of the original. Default: the form that is not ONNX.")
+@click.option("--exported", default="", help="The flavour of the export. Default: onnx.")
 @pass_context
-def parity(context: Context, ref: str, data: str, where: str | None, tolerance: float) -> int:
+def parity(
+    context: Context, ref: str, data: str, where: str | None, tolerance: float, original: str, exported: str
+) -> int:
     """Search for inputs on which a version's export disagrees with its original, and record the evidence."""
     from headwater.evaluate import parity as check
 
     with context.open() as project:
-        evidence = check(project, ref, data, where=where, tolerance=tolerance)
+        evidence = check(
+            project, ref, data, original=original, exported=exported, where=where, tolerance=tolerance
+        )
     context.show(evidence, lambda: evidence_text(evidence))
     return 0 if evidence.body["passed"] else 1
 
 
 @model.command("predict")
 @click.argument("ref")
-@click.argument("rows", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("rows", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @pass_context
 def predict(context: Context, ref: str, rows: Path) -> None:
     """Predict the rows of a JSON file (a list of objects, or - for standard input) here, recording nothing."""
@@ -181,16 +143,3 @@ def predict(context: Context, ref: str, rows: Path) -> None:
     with context.open() as project:
         answers = load_model(project, ref).predict(given)
     context.show(answers, lambda: msgspec.json.encode(answers).decode())
-
-
-def evidence_text(evidence: Evidence) -> str:
-    """Return a measurement as people read it: its sentence, and its metrics with intervals."""
-    body = evidence.body
-    lines = [str(body[key]) for key in ("sentence", "why") if body.get(key)]
-    metrics = body.get("metrics", {})
-    rows = [(name, f["value"], f.get("low"), f.get("high")) for name, f in metrics.items() if isinstance(f, dict)]
-    if rows:
-        shown = [(name, *("" if x is None else f"{x:.4f}" for x in numbers)) for name, *numbers in rows]
-        lines.append(table(("metric", "value", "low", "high"), shown, right=(1, 2, 3)))
-    lines.append(f"recorded as {evidence.ref}")
-    return "\n".join(lines)

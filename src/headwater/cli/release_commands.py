@@ -6,15 +6,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .context import Context, pass_context, table, when
+from .context import Context, pass_context, printable, table, when
+from .lazy import LazyGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headwater.release import GateResult, ReleaseRequest
+    from headwater.release import GateResult, Release, ReleaseRequest
 
 
-@click.group()
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "show": ("rehearsal_commands:show_command", "One release: what it replaced, who approved it, on what evidence."),
+    "channels": ("rehearsal_commands:channels_command", "What each channel points to, and what it demands."),
+    "review": ("rehearsal_commands:review_command", "Say what you think of a version, for the gate 'reviewer'."),
+    "backtest": ("rehearsal_commands:backtest_command", "Ask a version what a channel was asked."),
+    "replay": ("rehearsal_commands:replay_command", "Ask a version what each consumer asked."),
+    "budget": ("rehearsal_commands:budget_command", "Measure latency, loading time and memory of a version."),
+    "consumers": ("rehearsal_commands:consumers", "Who relies on a model's answers."),
+    "rollouts": ("rollout_commands:rollouts", "Canaries and shadows, and the live figures of one."),
+    "shadow": ("rollout_commands:shadow", "Let a version see a copy of what a channel is asked."),
+    "stop": ("rollout_commands:stop", "End a canary or shadow."),
+    "control": ("rollout_commands:control", "Judge the open canaries: let them grow, or go back."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=ELSEWHERE)
 def release() -> None:
     """Moving a channel to another version of a model: gates, then the approvals it demands."""
 
@@ -23,13 +39,14 @@ def release() -> None:
 @click.argument("version")
 @click.argument("channel")
 @click.option("--reason", "-r", required=True, help="Why this version should be there.")
+@click.option("--canary", is_flag=True, help="Let its share of requests grow by stages first.")
 @pass_context
-def request(context: Context, version: str, channel: str, reason: str) -> int:
+def request(context: Context, version: str, channel: str, reason: str, canary: bool) -> int:
     """Ask that CHANNEL (staging, production, …) point to VERSION (delay@v3)."""
     from headwater.release import request_release
 
     with context.open() as project:
-        made = request_release(project, version, channel, reason)
+        made = request_release(project, version, channel, reason, kind="canary" if canary else "direct")
     return _show_request(context, made)
 
 
@@ -104,15 +121,19 @@ def requests(context: Context, status: str | None, model: str | None, limit: int
 @click.option("--limit", default=20, show_default=True)
 @pass_context
 def log(context: Context, model: str | None, channel: str | None, at: str | None, limit: int) -> None:
-    """Show releases and rollbacks, newest first."""
+    """Show releases and rollbacks, newest first; with --at what was where then, and why."""
     from headwater.release import release_log
 
     with context.open() as project:
         found = release_log(project, model, channel, at=at, limit=limit)
+    if at is not None:
+        nothing = f"nothing was released by {at} UTC"
+        context.show(found, lambda: "\n\n".join(release_text(each) for each in found) or nothing)
+        return
     context.show(
         found,
         lambda: table(
-            ("when", "model", "channel", "version", "kind", "by", "approved by", "reason"),
+            ("when", "model", "channel", "version", "kind", "by", "approved by", "reason", "release"),
             [
                 (
                     when(r.released_at),
@@ -120,14 +141,41 @@ def log(context: Context, model: str | None, channel: str | None, at: str | None
                     r.channel,
                     f"v{r.number}",
                     r.kind,
-                    r.by + (" (claimed)" if r.claimed else ""),
+                    _person(r.by, r.claimed),
                     ", ".join(a.by for a in r.approvals),
                     r.reason,
+                    r.id,
                 )
                 for r in found
             ],
         ),
     )
+
+
+def release_text(found: Release) -> str:
+    """Return one release as people read it: what is where since when, who said so, and on what evidence."""
+    before = f"v{found.previous_number}" if found.previous_number else "nothing"
+    lines = [
+        click.style(f"{found.model}@{found.channel} is v{found.number} since {when(found.released_at)} UTC", bold=True),
+        f"  {found.kind} {found.id}, replaced {before}",
+        f"  by {_person(found.by, found.claimed)}: {found.reason}",
+    ]
+    for each in found.approvals:
+        as_roles = f" as {', '.join(each.roles)}" if each.roles else ""
+        said = "approved" if each.decision == "approve" else "rejected"
+        lines.append(f"  {said} by {_person(each.by, each.claimed)}{as_roles}: {each.reason}")
+    if not found.approvals:
+        lines.append("  no approval" + (": going back needs none" if found.kind == "rollback" else " was demanded"))
+    for gate in found.gates:
+        looked = f" [{', '.join(gate.looked_at)}]" if gate.looked_at else ""
+        lines.append(f"  gate {gate.name} was {'open' if gate.open else 'closed'}: {gate.found}{looked}")
+    if not found.gates:
+        lines.append("  no gate" + (": going back takes none" if found.kind == "rollback" else " was declared"))
+    return "\n".join(printable(line) if number else line for number, line in enumerate(lines))
+
+
+def _person(name: str, claimed: bool) -> str:
+    return f"{name} (claimed)" if claimed else name
 
 
 @click.command()

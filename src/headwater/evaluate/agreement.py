@@ -12,12 +12,14 @@ from headwater.model import Contract
 from headwater.model.columns import input_columns, take
 
 from .metrics import Array
-from .search import Ask, probes
+from .search import Ask, Columns, beside, climb, outside, probes
 from .values import TOLERANCE
 
 _REAL = "evaluation rows"
 _ROWS = 20_000
 _BASE = 2_000
+_CLIMBING = "climbing"
+_CLIMBERS = 96
 
 
 def check_parity(
@@ -40,7 +42,9 @@ def check_parity(
     ``narrow`` is the original asked for its numbers alone, where that is cheaper: jumps are looked for with it.
 
     The body: ``passed``, ``why``, ``tolerance``, ``worst`` (difference, kind of probe, output, original, exported, the
-    row), ``evaluated`` and ``searched`` (rows, beyond, largest; ``searched`` also by kind), ``unresolved``.
+    row), ``evaluated`` and ``searched`` (rows, beyond, largest; ``searched`` also by kind), ``unresolved``, and
+    ``outside``: the largest difference where one input is infinite, NaN or at the end of 32 bits, which is not judged
+    either.
 
     Raises:
         InvalidInputError: the frame lacks an input, or has no rows.
@@ -60,7 +64,11 @@ def check_parity(
             unresolved = _largest(contract, original, exported, probe, tolerance)
         else:
             tally.add(kind, probe)
-    return {**tally.body(), "unresolved": unresolved, "tolerance": tolerance, "seed": seed, **tally.verdict()}
+    climb(contract.inputs, tally.worst_rows(base), base, tally.climbed, seed=seed)
+    ends = outside(contract.inputs, base, seed=seed)
+    beyond = _largest(contract, original, exported, ends, tolerance) if len(next(iter(ends.values()))) else 0.0
+    shown = {"unresolved": unresolved, "outside": beyond, "tolerance": tolerance, "seed": seed}
+    return {**tally.body(), **shown, **tally.verdict()}
 
 
 def _largest(contract: Contract, a: Ask, b: Ask, columns: Mapping[str, Array], tolerance: float) -> float:
@@ -80,6 +88,13 @@ class _Tally:
         self.tolerance = tolerance
         self.kinds: dict[str, dict[str, Any]] = {}
         self.worst: dict[str, Any] = {"difference": -1.0}
+        self._leaders: list[Columns] = []
+
+    def worst_rows(self, base: Columns) -> Columns:
+        """Return the worst rows of each kind so far, filled up with real ones: where climbing starts."""
+        found = [*self._leaders, take(base, slice(0, _CLIMBERS))]
+        joined = {name: np.concatenate([each[name] for each in found]) for name in base}
+        return take(joined, slice(0, _CLIMBERS))
 
     @property
     def rows(self) -> int:
@@ -118,6 +133,28 @@ class _Tally:
         entry["largest"] = max(entry["largest"], float(largest[place]))
         name = self.contract.outputs[int(output[place])].name
         self._note(kind, float(largest[place]), name, _item(a[name][place]), _item(b[name][place]), columns, place)
+        if kind != _CLIMBING:
+            leading = np.argsort(np.where(np.isfinite(largest), largest, -1.0))[-_CLIMBERS // 8 :]
+            self._leaders.append(take(columns, leading))
+
+    def climbed(self, columns: Columns) -> Array | None:
+        """Count rows as ``add`` does, but none within the rounding of a jump; returns how far apart the models are.
+
+        A difference counts where it is there two roundings to one side as well: what is gone on both sides is a jump
+        that 32 bits put a little elsewhere.
+        """
+        here = self._apart(columns)
+        sides = [self._apart(beside(self.contract.inputs, columns, sign)) for sign in (-1.0, 1.0)]
+        if here is None or sides[0] is None or sides[1] is None:
+            self.add(_CLIMBING, columns)
+            return None
+        lasting = np.minimum(here, np.maximum(sides[0], sides[1]))
+        self.add(_CLIMBING, take(columns, (here <= self.tolerance) | (lasting > self.tolerance)))
+        return lasting
+
+    def _apart(self, columns: Columns) -> Array | None:
+        a, b = _answers(self.original, columns), _answers(self.exported, columns)
+        return None if isinstance(a, str) or isinstance(b, str) else differences(self.contract, a, b, self.tolerance)[0]
 
     def _note(
         self, kind: str, difference: float, output: str, a: Any, b: Any, columns: Mapping[str, Array], place: int
@@ -159,14 +196,19 @@ def differences(
 ) -> tuple[Array, Array]:
     """Return each row's largest difference over the outputs, and the place of that output; both of shape (rows,)."""
     rows = len(next(iter(a.values())))
-    numbers = [field.name for field in contract.outputs if field.type == "float"]
-    by_output = {name: number_difference(a[name], b[name]) for name in numbers}
+    numbers = [field.name for field in contract.outputs if field.type == "float" or field.width is not None]
+    by_output = {name: _by_row(number_difference(a[name], b[name])) for name in numbers}
     near = np.max([by_output[name] for name in numbers], axis=0) <= tolerance if numbers else np.zeros(rows, bool)
     for field in contract.outputs:
-        if field.type != "float":
+        if field.name not in by_output:
             by_output[field.name] = np.where(near, 0.0, (a[field.name] != b[field.name]).astype(np.float64))
     table = np.stack([by_output[field.name] for field in contract.outputs])
     return table.max(axis=0), table.argmax(axis=0)
+
+
+def _by_row(differences: Array) -> Array:
+    """Return the largest difference of each row: a list of numbers has several."""
+    return differences if differences.ndim == 1 else differences.reshape(len(differences), -1).max(axis=1, initial=0.0)
 
 
 def number_difference(a: Array, b: Array) -> Array:
@@ -187,4 +229,4 @@ def _answers(ask: Ask, columns: Mapping[str, Array]) -> dict[str, Array] | str:
 
 
 def _item(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    return value.tolist() if hasattr(value, "tolist") else value

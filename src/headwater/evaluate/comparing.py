@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,10 @@ from headwater.project import Project
 from .bootstrap import paired_interval
 from .data import EvaluationSet
 from .evidence import record_evidence
-from .measuring import task_metrics
+from .measuring import about, answers_of, one_metric
 from .metrics import HIGHER_IS_BETTER, Weighted
-from .tasks import task_of
-from .values import LEVEL, Evidence
-
-MAIN_METRIC = {"binary": "auc", "classes": "accuracy", "regression": "rmse"}
-"""The metric two versions are compared by where none is named."""
+from .tasks import MAIN_METRIC, task_of
+from .values import Evidence
 
 
 def compare_on_rows(
@@ -34,12 +32,9 @@ def compare_on_rows(
 ) -> Evidence:
     """Compare two versions on rows and record the evidence; see ``compare_models``."""
     old, new = get_model_version(project, champion), get_model_version(project, challenger)
-    chosen = _metric(old, new, metric)
+    chosen = chosen_metric([old, new], metric)
     a, b = _measured(project, old, rows, chosen), _measured(project, new, rows, chosen)
-    sign = 1.0 if HIGHER_IS_BETTER.get(chosen, True) else -1.0
-    gain = paired_interval(
-        lambda weights: sign * a(weights), lambda weights: sign * b(weights), rows.rows, seed=seed, resamples=resamples
-    )
+    gain = gain_of(chosen, a, b, rows, seed, resamples)
     whole = np.ones(rows.rows)
     body = {
         "champion": old.id,
@@ -52,15 +47,24 @@ def compare_on_rows(
         "gain": gain,
         "better": bool(gain["low"] > 0),
         "worse": bool(gain["high"] < 0),
-        "rows": rows.rows,
-        "rows_digest": rows.digest(new.contract),
-        "window": rows.window,
-        "level": LEVEL,
-        "resamples": resamples,
-        "seed": seed,
+        "group": rows.group,
+        **about(new.contract, rows, seed, resamples),
     }
     body["sentence"] = sentence(body)
     return record_evidence(project, new.ref, "comparison", body, data=rows.refs, against=(old.ref,), run=run)
+
+
+def gain_of(metric: str, a: Weighted, b: Weighted, rows: EvaluationSet, seed: int, resamples: int) -> dict[str, float]:
+    """Return the interval of what ``b`` gains over ``a`` on the same rows; positive is better, whatever the metric."""
+    sign = 1.0 if HIGHER_IS_BETTER.get(metric, True) else -1.0
+    return paired_interval(
+        lambda weights: sign * a(weights),
+        lambda weights: sign * b(weights),
+        rows.rows,
+        seed=seed,
+        resamples=resamples,
+        groups=rows.groups,
+    )
 
 
 def sentence(body: dict[str, Any]) -> str:
@@ -76,19 +80,23 @@ def sentence(body: dict[str, Any]) -> str:
     )
 
 
-def _metric(old: ModelVersion, new: ModelVersion, metric: str) -> str:
-    task = task_of(new.contract)
-    if task_of(old.contract) != task:
-        raise InvalidInputError(
-            f"{old.label} and {new.label} answer different questions ({task_of(old.contract)} and {task}): "
-            "they cannot be compared on the same rows."
-        )
+def chosen_metric(versions: Sequence[ModelVersion], metric: str) -> str:
+    """Return the metric to compare versions by: the one named, else their task's main one.
+
+    Raises:
+        InvalidInputError: they are of different tasks.
+    """
+    first = versions[0]
+    task = task_of(first.contract)
+    for other in versions[1:]:
+        if task_of(other.contract) != task:
+            raise InvalidInputError(
+                f"{first.label} and {other.label} answer different questions ({task} and {task_of(other.contract)}): "
+                "they cannot be compared on the same rows."
+            )
     return metric or MAIN_METRIC[task]
 
 
 def _measured(project: Project, version: ModelVersion, rows: EvaluationSet, metric: str) -> Weighted:
-    answers = load_version(project, version).predict_columns(rows.columns)
-    offered = task_metrics(version.contract, rows.truth, answers)
-    if metric not in offered:
-        raise InvalidInputError(f"'{metric}' is not measured for this task; there are {', '.join(offered)}.")
-    return offered[metric]
+    answers = answers_of(version, load_version(project, version), rows)
+    return one_metric(version.contract, rows, answers, metric)

@@ -19,13 +19,33 @@ from .metrics import Array
 
 
 class EvaluationSet:
-    """Columns of shape (rows,) and the truth beside them; ``refs`` name the data, ``window`` says which part it is."""
+    """Columns of shape (rows,) and the truth beside them; ``refs`` name the data, ``window`` says which part it is.
 
-    def __init__(self, columns: Mapping[str, Array], truth: Array, refs: tuple[str, ...], window: str) -> None:
+    ``group`` names the column whose rows belong together (a query, a customer), ``groups`` numbers each row's from 0.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Array],
+        truth: Array,
+        refs: tuple[str, ...] = (),
+        window: str = "",
+        *,
+        target: str = "",
+        group: str = "",
+    ) -> None:
         self.columns = dict(columns)
         self.truth = truth
         self.refs = refs
         self.window = window
+        self.target = target
+        self.group = group
+        self.groups = np.unique(as_text(self.columns[group]), return_inverse=True)[1] if group else None
+
+    def part(self, mask: Array) -> EvaluationSet:
+        """Return some of the rows, by mask or index."""
+        columns = take(self.columns, mask)
+        return EvaluationSet(columns, self.truth[mask], self.refs, self.window, target=self.target, group=self.group)
 
     @property
     def rows(self) -> int:
@@ -45,25 +65,28 @@ def evaluation_set(
     *,
     where: str | None = None,
     refs: tuple[str, ...] = (),
+    part: str = "",
     time: str | None = None,
     window: str = "",
+    group: str = "",
 ) -> EvaluationSet:
     """Return the rows to evaluate on; rows without truth are left out.
 
-    ``data`` is a dataset ref (``flights@main``) or a frame; ``where`` is SQL over a dataset's columns. ``time`` names
-    a column from which the window is said (first to last); ``window`` says it in words instead.
+    ``data`` is a dataset ref (``flights@main``) or a frame; ``where`` is SQL over a dataset's columns, ``part`` takes
+    only files whose paths begin so (``test`` of a split). ``time`` names a column from which the window is said (first
+    to last); ``window`` says it in words instead. ``group`` names the column whose rows belong together.
 
     Raises:
-        InvalidInputError: the target or time column is missing, or no row has truth.
+        InvalidInputError: the target, time or group column is missing, or no row has truth.
     """
     if isinstance(data, str):
         version = resolve(project, data)
-        columns = as_columns(scan(project, version.ref, where=where))
+        columns = as_columns(scan(project, version.ref, where=where, prefix=part))
         refs = (*refs, f"version:{version.id}")
-        window = window or (f"{version.ref} where {where}" if where else version.ref)
+        window = window or " ".join([version.ref, *([part] if part else []), *([f"where {where}"] if where else [])])
     else:
         columns = as_columns(data)
-    for name in (target, *([time] if time else [])):
+    for name in filter(None, (target, time, group)):
         if name not in columns:
             raise InvalidInputError(f"the data has no column '{name}'; it has {', '.join(list(columns)[:30])}.")
     known = ~is_missing(columns[target])
@@ -71,7 +94,14 @@ def evaluation_set(
         raise InvalidInputError(f"no row of the data has a value of '{target}': there is nothing to measure against.")
     if not known.all():
         columns = take(columns, known)
-    return EvaluationSet(columns, columns[target], refs, _window(columns, time, window))
+    return EvaluationSet(columns, columns[target], refs, _window(columns, time, window), target=target, group=group)
+
+
+def as_text(values: Array) -> Array:
+    """Return values as text; what is missing is ``missing``."""
+    missing = is_missing(values)
+    shown = values.astype(str)
+    return np.where(missing, "missing", shown) if missing.any() else shown
 
 
 def truth_as_boolean(truth: Array, positive: Any) -> Array:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import InvalidInputError, NotFoundError
+from headwater.jobs import current_job
 from headwater.model import documents
 from headwater.operation import operation
-from headwater.project import Project
+from headwater.project import Project, running_operations
 
 from .values import Evidence
 
 if TYPE_CHECKING:
     from headwater.ledger import Row, Tx
 
-_COLUMNS = "id, subject, kind, body, created_at, maker, claimed, data, run"
+_COLUMNS = "id, subject, kind, body, created_at, maker, claimed, data, run, operation, job"
 
 
 def record_evidence(
@@ -69,6 +70,8 @@ def record_measurement(
             claimed=project.actor.claimed,
             data=tuple(data),
             run=run,
+            operation=_measured_by(),
+            job=current_job(),
         )
         tx.insert(
             "evidence",
@@ -81,6 +84,8 @@ def record_measurement(
             claimed=int(evidence.claimed),
             data=documents.dump(evidence.data),
             run=run,
+            operation=evidence.operation,
+            job=evidence.job,
         )
         tx.edge(evidence.ref, "subject", subject)
         for ref in dict.fromkeys(evidence.data):
@@ -89,6 +94,8 @@ def record_measurement(
             tx.edge(evidence.ref, "against", ref)
         if run:
             tx.edge(evidence.ref, "run", f"run:{run}")
+        if evidence.job:
+            tx.edge(evidence.ref, "job", evidence.job)
         tx.announce("evidence", evidence.ref)
     return evidence
 
@@ -142,6 +149,12 @@ def read_evidence(
     return [_from_row(row) for row in rows]
 
 
+def _measured_by() -> str:
+    """Return the operation that called for the recording, or the recording itself where a person or program did."""
+    running = running_operations()
+    return running[-2] if len(running) > 1 else running[-1]
+
+
 def _from_row(row: Row) -> Evidence:
     return Evidence(
         id=row.id,
@@ -153,4 +166,6 @@ def _from_row(row: Row) -> Evidence:
         claimed=bool(row.claimed),
         data=tuple(documents.parse(row.data)),
         run=row.run,
+        operation=row.operation,
+        job=row.job,
     )

@@ -27,6 +27,8 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "rmse": False,
     "mape": False,
     "r2": True,
+    "cer": False,
+    "wer": False,
 }
 """Whether more of a metric is better; a metric that is not here is better the higher."""
 
@@ -35,27 +37,67 @@ _BINS = 10
 
 
 def binary_metrics(truth: Array, probability: Array) -> dict[str, Weighted]:
-    """Return the metrics of two classes: auc, log_loss (nats), brier, accuracy (at 0.5), calibration_error.
+    """Return the metrics of two classes, of their probability and of the label it gives at 0.5.
 
+    These are auc, average_precision, log_loss (nats), brier, calibration_error; accuracy, precision, recall, f1.
     ``truth`` holds booleans, ``probability`` that of True, both of shape (rows,). A metric is NaN where it is not
     defined (the AUC of one class).
     """
     y = truth.astype(np.float64)
     p = probability.astype(np.float64)
-    inside = np.clip(p, _FLOOR, 1 - _FLOOR)
-    loss = -np.where(y > 0, np.log(inside), np.log1p(-inside))
+    said = (p > 0.5).astype(np.float64)
     return {
         "auc": weighted_auc(y, p),
-        "log_loss": _mean(loss),
-        "brier": _mean((p - y) ** 2),
-        "accuracy": _mean(((p > 0.5) == (y > 0)).astype(np.float64)),
+        "average_precision": weighted_average_precision(y, p),
+        "log_loss": mean_of(log_losses(y, p)),
+        "brier": mean_of((p - y) ** 2),
+        "accuracy": mean_of((said == y).astype(np.float64)),
+        "precision": _share(y * said, said),
+        "recall": _share(y * said, y),
+        "f1": _share(2 * y * said, y + said),
         "calibration_error": _calibration_error(y, p),
     }
 
 
-def class_metrics(truth: Array, label: Array) -> dict[str, Weighted]:
-    """Return the metrics of labels alone: accuracy."""
-    return {"accuracy": _mean((truth == label).astype(np.float64))}
+def log_losses(y: Array, probability: Array) -> Array:
+    """Return each row's log loss in nats, at most 34.5; shape (rows,)."""
+    inside = np.clip(probability.astype(np.float64), _FLOOR, 1 - _FLOOR)
+    return -np.where(y > 0, np.log(inside), np.log1p(-inside))
+
+
+def class_metrics(truth: Array, label: Array, chance: Array | None = None) -> dict[str, Weighted]:
+    """Return the metrics of labels: accuracy, balanced_accuracy, macro_f1; log_loss (nats) where ``chance`` is given.
+
+    ``chance`` is the probability that was given to the true label, shape (rows,). The averages are over the labels
+    that are true in some drawn row.
+    """
+    y, said, labels = _numbered(truth, label)
+    right = (y == said).astype(np.float64)
+
+    def counts(weights: Array) -> tuple[Array, Array, Array]:
+        several = [np.bincount(of, w, minlength=labels) for of, w in ((y, right * weights), (y, weights))]
+        return several[0], several[1], np.bincount(said, weights, minlength=labels)
+
+    def balanced(weights: Array) -> float:
+        hits, true, _ = counts(weights)
+        return float((hits[true > 0] / true[true > 0]).mean())
+
+    def macro_f1(weights: Array) -> float:
+        hits, true, answered = counts(weights)
+        there = true > 0
+        return float((2 * hits[there] / (true + answered)[there]).mean())
+
+    found = {"accuracy": mean_of(right), "balanced_accuracy": balanced, "macro_f1": macro_f1}
+    return found if chance is None else found | {"log_loss": mean_of(log_losses(np.ones(len(truth)), chance))}
+
+
+def _numbered(truth: Array, label: Array) -> tuple[Array, Array, int]:
+    """Return the labels of both as numbers from 0 on, and how many there are; 1, 1.0 and True are one label."""
+    plain = [each.astype(np.float64) if each.dtype.kind in "biuf" else each.astype(str) for each in (truth, label)]
+    if plain[0].dtype.kind != plain[1].dtype.kind:
+        plain = [each.astype(str) for each in (truth, label)]
+    names, place = np.unique(np.concatenate(plain), return_inverse=True)
+    return place[: len(truth)], place[len(truth) :], len(names)
 
 
 def regression_metrics(truth: Array, value: Array) -> dict[str, Weighted]:
@@ -64,7 +106,7 @@ def regression_metrics(truth: Array, value: Array) -> dict[str, Weighted]:
     error = p - y
     some = y != 0
     ratio = np.abs(np.divide(error, y, out=np.zeros_like(y), where=some)) * 100
-    squared = _mean(error**2)
+    squared = mean_of(error**2)
 
     def rmse(weights: Array) -> float:
         return float(np.sqrt(squared(weights)))
@@ -79,7 +121,7 @@ def regression_metrics(truth: Array, value: Array) -> dict[str, Weighted]:
         spread = weights @ (y - mean) ** 2
         return float(1 - weights @ error**2 / spread) if spread > 0 else float("nan")
 
-    return {"mae": _mean(np.abs(error)), "rmse": rmse, "mape": mape, "r2": r2}
+    return {"mae": mean_of(np.abs(error)), "rmse": rmse, "mape": mape, "r2": r2}
 
 
 def weighted_auc(y: Array, score: Array) -> Weighted:
@@ -103,6 +145,23 @@ def weighted_auc(y: Array, score: Array) -> Weighted:
         return float(positive @ (below + negative / 2) / pairs)
 
     return auc
+
+
+def weighted_average_precision(y: Array, score: Array) -> Weighted:
+    """Return the mean precision at each positive, equal scores taken together, as a function of weights."""
+    _, group = np.unique(-score, return_inverse=True)
+    groups = int(group.max()) + 1 if len(group) else 0
+
+    def average_precision(weights: Array) -> float:
+        positive = np.bincount(group, weights * y, minlength=groups)
+        drawn = np.cumsum(np.bincount(group, weights, minlength=groups))
+        total = positive.sum()
+        if total == 0:
+            return float("nan")
+        precision = np.divide(np.cumsum(positive), drawn, out=np.zeros(groups), where=drawn > 0)
+        return float(positive @ precision / total)
+
+    return average_precision
 
 
 def calibration_bins(truth: Array, probability: Array) -> list[dict[str, float]]:
@@ -136,8 +195,18 @@ def _calibration_error(y: Array, p: Array) -> Weighted:
     return error
 
 
-def _mean(values: Array) -> Weighted:
+def mean_of(values: Array) -> Weighted:
+    """Return the mean of values as a function of weights."""
+
     def mean(weights: Array) -> float:
         return float(weights @ values / weights.sum())
 
     return mean
+
+
+def _share(part: Array, whole: Array) -> Weighted:
+    def share(weights: Array) -> float:
+        total = weights @ whole
+        return float(weights @ part / total) if total > 0 else float("nan")
+
+    return share

@@ -10,6 +10,7 @@ import msgspec
 from headwater.errors import InvalidInputError
 from headwater.lake import resolve, scan
 from headwater.model import ModelVersion, get_model_version, load_version
+from headwater.model.flavours import FLAVOURS
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -22,23 +23,29 @@ def parity(
     model: str,
     data: Any,
     *,
+    original: str = "",
+    exported: str = "",
     tolerance: float = TOLERANCE,
     data_refs: Sequence[str] = (),
     where: str | None = None,
     run: str | None = None,
     seed: int = 0,
 ) -> Evidence:
-    """Compare a version's original (scikit-learn) and exported (ONNX) files; record evidence of kind ``parity``.
+    """Compare two forms of a version, its original and an export, and record evidence of kind ``parity``.
 
-    ``data`` is a dataset ref or a frame, as in ``evaluate_model``. The body is that of
+    ``data`` is a dataset ref or a frame, as in ``evaluate_model``. ``original`` and ``exported`` are flavours of its
+    files; unless named, the export is ONNX and the original its other form. The body is that of
     ``headwater.evaluate.agreement.check_parity``.
 
     Raises:
-        InvalidInputError: the version does not hold both files.
+        InvalidInputError: the version does not hold both forms.
     """
     if isinstance(data, str):
-        return parity_on_dataset(project, model, data, tolerance=tolerance, where=where, run=run, seed=seed)
-    return _parity(project, model, data, tuple(data_refs), tolerance, run, seed)
+        return parity_on_dataset(
+            project, model, data, original=original, exported=exported, tolerance=tolerance, where=where, run=run,
+            seed=seed,
+        )  # fmt: skip
+    return _parity(project, model, data, tuple(data_refs), (original, exported), tolerance, run, seed)
 
 
 @operation("evaluate.parity", needs="model:write")
@@ -47,6 +54,8 @@ def parity_on_dataset(
     model: str,
     data: str,
     *,
+    original: str = "",
+    exported: str = "",
     tolerance: float = TOLERANCE,
     where: str | None = None,
     run: str | None = None,
@@ -55,7 +64,7 @@ def parity_on_dataset(
     """Compare a version's original and exported files on a dataset of the lake; see ``parity``."""
     source = resolve(project, data)
     frame = scan(project, source.ref, where=where)
-    return _parity(project, model, frame, (f"version:{source.id}",), tolerance, run, seed)
+    return _parity(project, model, frame, (f"version:{source.id}",), (original, exported), tolerance, run, seed)
 
 
 def _parity(
@@ -63,6 +72,7 @@ def _parity(
     model: str,
     frame: Any,
     refs: tuple[str, ...],
+    asked: tuple[str, str],
     tolerance: float,
     run: str | None,
     seed: int,
@@ -70,10 +80,9 @@ def _parity(
     from .agreement import check_parity
 
     version = get_model_version(project, model)
-    _require_both(version)
-    original = load_version(project, version, flavour="sklearn")
-    exported = load_version(project, version, flavour="onnx")
-    narrow = load_version(project, _numbers_only(version), flavour="sklearn")
+    named = _two_forms(version, *asked)
+    original, exported = (load_version(project, version, flavour=each) for each in named)
+    narrow = load_version(project, _numbers_only(version), flavour="sklearn") if named[0] == "sklearn" else original
     body = check_parity(
         version.contract,
         original.predict_columns,
@@ -83,7 +92,7 @@ def _parity(
         tolerance=tolerance,
         seed=seed,
     )
-    body |= {"model": version.label, "original": "sklearn", "exported": "onnx"}
+    body |= {"model": version.label, "original": named[0], "exported": named[1]}
     return record_evidence(project, version.ref, "parity", body, data=refs, run=run)
 
 
@@ -96,11 +105,16 @@ def _numbers_only(version: ModelVersion) -> ModelVersion:
     return msgspec.structs.replace(version, contract=contract)
 
 
-def _require_both(version: ModelVersion) -> None:
-    flavours = {file.flavour for file in version.files}
-    if not {"sklearn", "onnx"} <= flavours:
+def _two_forms(version: ModelVersion, original: str, exported: str) -> tuple[str, str]:
+    """Return the flavours of the original and of the export."""
+    flavours = [flavour for flavour in FLAVOURS if any(file.flavour == flavour for file in version.files)]
+    exported = exported or ("onnx" if "onnx" in flavours else next((f for f in flavours[::-1] if f != original), ""))
+    original = original or next((flavour for flavour in flavours if flavour != exported), "")
+    if original == exported or not {original, exported} <= set(flavours):
+        held = ", ".join(flavours) or "no file that can be loaded"
         raise InvalidInputError(
-            f"{version.label} holds {', '.join(sorted(flavours))}: parity compares its scikit-learn file with its ONNX "
-            "file. Register the estimator with 'hw.register_model', which writes both.",
+            f"{version.label} holds {held}: parity compares two of its forms, an original and an export. Register the "
+            "estimator with 'hw.register_model', which writes both.",
             version=version.id,
         )
+    return original, exported

@@ -30,11 +30,12 @@ def register_model(
     evaluated_on: Any = None,
     tolerance: float = TOLERANCE,
 ) -> ModelVersion:
-    """Register a fitted scikit-learn estimator and return its version.
+    """Register a fitted model and return its version: scikit-learn's, XGBoost's, PyTorch's, a class of your own.
 
-    ``sample`` is the frame it was trained on, inputs only. The files are skops and, where it can be exported, ONNX,
-    which is then served; their parity is searched from the rows of ``evaluated_on`` (a frame or dataset ref, else the
-    sample) and recorded as evidence, passed or not: a gate reads it.
+    ``sample`` is the frame it was trained on, inputs only. The files are of its library's own flavour (skops for
+    scikit-learn) and, where it can be exported, ONNX, which is then served; their parity is searched
+    from the rows of ``evaluated_on`` (a frame or dataset ref, else the sample) and recorded as evidence, passed or not:
+    a gate reads it.
 
     Raises:
         RefusedError: the estimator holds types that ``trusted`` does not name.

@@ -1,10 +1,10 @@
 """Searching for inputs on which two forms of a model disagree most.
 
 An exported model computes in 32 bits, so it cannot tell numbers apart that round to the same 32-bit float; everywhere
-else it should agree. Three kinds of probe: odd values put in one column at a time (missing, unseen text, huge, tiny),
-combinations of columns from different rows, and jumps: places where the original's answer changes along a column,
-found by bisection down to two adjacent 64-bit floats. Data often lies exactly on such a place, since trees split at
-values they saw.
+else it should agree. Four kinds of probe: odd values put in one column at a time (missing, unseen text, huge, tiny),
+combinations of columns from different rows, jumps: places where the original's answer changes along a column, found by
+bisection down to two adjacent 64-bit floats (data often lies exactly on such a place, since trees split at values they
+saw), and climbing: the worst inputs found so far, changed again and again where that makes them worse.
 """
 
 from __future__ import annotations
@@ -23,10 +23,16 @@ Columns = dict[str, Array]
 Ask = Callable[[Mapping[str, Array]], dict[str, Array]]
 """A model: typed input columns to output columns."""
 
+Differ = Callable[[Columns], Array | None]
+"""How far two models are apart on each row, shape (rows,); None where one of them refused."""
+
 UNSEEN = "\u2603 unseen"
 _F32 = np.finfo(np.float32)
 EDGES = (0.0, -0.0, float(_F32.tiny), float(_F32.smallest_subnormal), float(_F32.eps), 16777217.0, -16777217.0)
 HUGE = (1e30, -1e30)
+ENDS = (float("inf"), -float("inf"), float("nan"), float(_F32.max), -float(_F32.max))
+ROUNDS = 16
+"""How often climbing changes each of its inputs."""
 ODD_WHOLE = (0, -1, 1, 2**24 + 1, 2**31, -(2**31), 2**53 + 1)
 
 
@@ -50,15 +56,94 @@ def probes(
         yield "unresolved", found.unresolved()
 
 
+def outside(fields: Sequence[Field], base: Columns, *, seed: int, rows: int = 4) -> Columns:
+    """Return a few rows with infinities, NaN and the largest 32-bit floats, one number input at a time.
+
+    A contract lets no infinity in, and NaN and such numbers hardly ever: they are to be shown, not judged.
+    """
+    few = take(base, np.random.default_rng(seed).permutation(_rows(base))[:rows])
+    ends = np.array(ENDS)
+    several = [_with(field, few, ends) for field in fields if field.type == "float"]
+    return _joined(several) if several else take(few, slice(0, 0))
+
+
+def climb(fields: Sequence[Field], start: Columns, base: Columns, differ: Differ, *, seed: int) -> None:
+    """Change rows again and again, keeping what makes two models differ more; ``differ`` takes note of every step.
+
+    Each row has one of its inputs changed at a time: to another row's value, part of the way there, or by some percent.
+    """
+    random = np.random.default_rng(seed)
+    current = {field.name: start[field.name].copy() for field in fields}
+    best = differ(current)
+    for _ in range(ROUNDS):
+        if best is None:
+            return
+        changed = _changed(fields, current, base, random)
+        found = differ(changed)
+        if found is None:
+            return
+        worse = found > best
+        best = np.where(worse, found, best)
+        for name, values in changed.items():
+            current[name][worse] = values[worse]
+
+
+def _changed(fields: Sequence[Field], rows: Columns, base: Columns, random: np.random.Generator) -> Columns:
+    count = _rows(rows)
+    which = random.integers(0, len(fields), count)
+    found = {}
+    for place, field in enumerate(fields):
+        values = rows[field.name].copy()
+        chosen = which == place
+        if chosen.any():
+            other = base[field.name][random.integers(0, _rows(base), int(chosen.sum()))]
+            values[chosen] = _moved(field, values[chosen], other, random)
+        found[field.name] = values
+    return found
+
+
+def _moved(field: Field, values: Array, other: Array, random: np.random.Generator) -> Array:
+    """Return each value moved in one of the ways; what is no number becomes another row's."""
+    if field.type != "float" or field.allowed is not None:
+        return other
+    way = random.integers(0, 3, len(values))
+    with np.errstate(invalid="ignore", over="ignore"):
+        between = values + random.random(len(values)) * (other - values)
+        percent = values * (1 + random.normal(0, 0.3, len(values)))
+    moved = np.select([way == 0, way == 1], [other, between], percent)
+    low = -np.inf if field.minimum is None else field.minimum
+    high = np.inf if field.maximum is None else field.maximum
+    good = np.isnan(moved) | ((moved >= low) & (moved <= high) & (np.abs(moved) <= float(_F32.max)))
+    return np.where(good, moved, other)
+
+
+def beside(fields: Sequence[Field], rows: Columns, sign: float) -> Columns:
+    """Return rows with every number two 32-bit roundings lower (-1) or higher (1)."""
+    found = dict(rows)
+    for field in fields:
+        values = rows[field.name]
+        if field.type == "float" and field.allowed is None:
+            found[field.name] = _two_roundings(values, sign)
+    return found
+
+
+def _two_roundings(values: Array, sign: float) -> Array:
+    return values + sign * 2 * np.maximum(np.abs(values) * float(_F32.eps), float(_F32.tiny))
+
+
+def _with(field: Field, few: Columns, values: Array) -> Columns:
+    rows = _rows(few)
+    columns = {name: np.concatenate([each] * len(values)) for name, each in few.items()}
+    columns[field.name] = np.repeat(values, rows)
+    return columns
+
+
 def _odd_values(field: Field, few: Columns) -> Columns:
     """Return the few rows once per odd value of one field that its contract type admits."""
     odd = _odd_of(field, few[field.name])
     if not len(odd):
         return take(few, slice(0, 0))
-    rows = _rows(few)
-    columns = {name: np.tile(values, len(odd)) for name, values in few.items()}
-    columns[field.name] = np.repeat(odd, rows)
-    return columns
+    return _with(field, few, odd)
 
 
 def _odd_of(field: Field, seen: Array) -> Array:
@@ -71,6 +156,8 @@ def _odd_of(field: Field, seen: Array) -> Array:
         column = np.empty(len(texts), object)
         column[:] = texts
         return column
+    if field.type not in ("float", "int"):
+        return np.array([])  # images, lists and the like are probed by their real rows alone
     whole = field.type == "int"
     numbers = np.array(ODD_WHOLE if whole else (*EDGES, *HUGE, *([np.nan] if field.nullable else [])))
     low = -np.inf if field.minimum is None else field.minimum
@@ -131,7 +218,7 @@ class _Jumps:
             if field.type == "int":
                 values[part] += int(sign)
             else:
-                values[part] += sign * 2 * np.maximum(np.abs(values[part]) * float(_F32.eps), float(_F32.tiny))
+                values[part] = _two_roundings(values[part], sign)
         return columns
 
     def _at(self, places: Array) -> Columns:

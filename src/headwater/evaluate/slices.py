@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from headwater.errors import InvalidInputError
-from headwater.model.columns import is_missing
 
+from .data import as_text
 from .metrics import Array
 
 _RULE = re.compile(r"\s*(.+?)\s*(>=|<=|!=|=|>|<)\s*(.+?)\s*")
@@ -54,18 +54,11 @@ def _matches(values: Array, sign: str, wanted: str) -> Array:
             return np.asarray(_COMPARE[sign](values, float(wanted)))
         except ValueError as error:
             raise InvalidInputError(f"'{wanted}' is not a number, but the column holds numbers.") from error
-    return np.asarray(_COMPARE[sign](_as_text(values), wanted), bool)
+    return np.asarray(_COMPARE[sign](as_text(values), wanted), bool)
 
 
 def _values(column: str, values: Array) -> Iterator[tuple[str, Array]]:
-    shown = _as_text(values)
+    shown = as_text(values)
     names, counts = np.unique(shown, return_counts=True)
     for name in names[np.lexsort((names, -counts))][:MOST_VALUES]:
         yield f"{column}={name}", shown == name
-
-
-def _as_text(values: Array) -> Array:
-    """Return values as text; what is missing is ``missing``."""
-    missing = is_missing(values)
-    shown = values.astype(str)
-    return np.where(missing, "missing", shown) if missing.any() else shown

@@ -1,4 +1,4 @@
-"""What a contract's outputs are measured as."""
+"""What a contract's outputs are measured as, and by which metric they are compared."""
 
 from __future__ import annotations
 
@@ -7,19 +7,39 @@ from typing import Any
 from headwater.errors import InvalidInputError
 from headwater.model import Contract
 
+TASKS: dict[str, str] = {
+    "binary": "probability",
+    "classes": "label",
+    "regression": "value",
+    "text": "text",
+    "detection": "boxes",
+    "ranking": "score",
+}
+"""Each task and the output that is held against the truth."""
+
+MAIN_METRIC: dict[str, str] = {
+    "binary": "auc",
+    "classes": "accuracy",
+    "regression": "rmse",
+    "text": "cer",
+    "detection": "map",
+    "ranking": "ndcg_10",
+}
+"""The metric two versions are compared by where none is named."""
+
 
 def task_of(contract: Contract) -> str:
-    """Return what a contract's outputs are measured as: ``binary``, ``classes`` or ``regression``.
+    """Return what a contract's outputs are measured as: one of ``TASKS``, by the first output that is there.
 
     Raises:
-        InvalidInputError: it has neither probability, label nor value.
+        InvalidInputError: none of them is.
     """
     names = {field.name for field in contract.outputs}
-    for name, task in (("probability", "binary"), ("label", "classes"), ("value", "regression")):
+    for task, name in TASKS.items():
         if name in names:
             return task
     raise InvalidInputError(
-        f"the outputs {', '.join(sorted(names))} have none of probability, label and value, so it is not known what "
+        f"the outputs {', '.join(sorted(names))} have none of {', '.join(TASKS.values())}, so it is not known what "
         "to measure. Record your own measurement with record_evidence."
     )
 

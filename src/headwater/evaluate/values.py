@@ -17,8 +17,10 @@ TOLERANCE = 1e-4
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """A measurement: ``subject`` is the ref of what was measured, ``kind`` names the shape of ``body``.
 
-    Kinds made here: ``evaluation``, ``comparison``, ``parity``. A team's own kinds are as good.
-    ``data`` holds refs of what it was measured on, ``run`` the run that made it.
+    ``headwater.evaluate.kinds`` describes the kinds made here; a team's own are as good.
+    ``data`` holds refs of what it was measured on, ``run`` the run that made it. ``operation`` is the operation that
+    measured it (``evaluate.model``), ``evidence.record`` where the caller brought the figures; ``job`` the ref of the
+    job in which it was made.
     """
 
     id: str
@@ -30,6 +32,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     claimed: bool
     data: tuple[str, ...] = ()
     run: str | None = None
+    operation: str = ""
+    job: str | None = None
 
     @property
     def ref(self) -> str:

@@ -12,7 +12,7 @@ that order. So the parts are disjoint, cover every row, differ by at most one ro
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,6 +204,40 @@ class ParquetFiles:
             .fetchnumpy()
         )
         return found
+
+    def write_beside(
+        self,
+        block: Block,
+        columns: Sequence[str],
+        beside: Mapping[str, Sequence[Any]],
+        types: Mapping[str, str],
+        to: Path,
+    ) -> None:
+        """Write columns of a block's rows, in order and of their own types, with further ones beside them, as Parquet.
+
+        ``beside`` has one value per row in each column, ``types`` their DuckDB types. One thread writes, so that the
+        same rows give the same bytes.
+        """
+        import numpy as np
+
+        place, target = (str(each).replace("'", "''") for each in (self._places[block.file], to))
+        given: dict[str, Any] = {"row at": np.arange(block.start, block.stop)}
+        for name, values in beside.items():
+            given[name] = np.empty(block.rows, object)
+            given[name][:] = values
+        chosen = [f"kept.{quote(name)}" for name in columns]
+        chosen += [f"CAST(given.{quote(name)} AS {kind}) AS {quote(name)}" for name, kind in types.items()]
+        kept = (
+            f'SELECT {self._columns(block.file)}, file_row_number AS "row at" '
+            f"FROM read_parquet('{place}', file_row_number = true) "
+            f"WHERE file_row_number >= {block.start} AND file_row_number < {block.stop}"
+        )
+        with connect({"threads": 1}) as connection:
+            connection.register("given", given)
+            connection.execute(
+                f'COPY (SELECT {", ".join(chosen)} FROM ({kept}) AS kept JOIN given USING ("row at") '
+                f"ORDER BY \"row at\") TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+            )
 
     def count(self, known: list[int | None]) -> None:
         """Take the files' numbers of rows, asking the footers of those that are not known."""

@@ -1,7 +1,9 @@
 """Rows and frames as typed columns, and back: what models compute on.
 
 A float input is float64 with NaN where there is nothing, an int int64, a bool bool, a str an object array of str
-with None where there is nothing. A nullable int or bool that lacks a value becomes float64 with NaN.
+with None where there is nothing. A nullable int or bool that lacks a value becomes float64 with NaN. An image or file
+is an object array of bytes, which rows carry as base64 text. A list of n numbers is one array of shape (rows, n); other
+lists, objects and JSON values are object arrays of what Python reads of them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import numpy as np
 from headwater.duck import connect
 from headwater.errors import InvalidInputError
 
-from .contract import Field
+from .contract import BYTES, NESTED, Field
+from .media import from_base64, to_base64
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +30,8 @@ def columns_from_rows(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -
 def rows_from_columns(fields: Sequence[Field], columns: Mapping[str, Array]) -> list[dict[str, Any]]:
     """Return arrays as one dict per row, in the fields' order; floats keep every bit (float32 widens exactly)."""
     names = [field.name for field in fields]
-    return [dict(zip(names, values, strict=True)) for values in zip(*(columns[n].tolist() for n in names), strict=True)]
+    values = [_to_values(field, columns[field.name]) for field in fields]
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def as_columns(frame: Any) -> dict[str, Array]:
@@ -37,12 +41,12 @@ def as_columns(frame: Any) -> dict[str, Array]:
         InvalidInputError: it is none of these.
     """
     if isinstance(frame, Mapping):
-        return {str(name): np.asarray(values) for name, values in frame.items()}
+        return {str(name): as_column(values) for name, values in frame.items()}
     if hasattr(frame, "iloc") and hasattr(frame, "columns"):
         return {str(name): frame[name].to_numpy() for name in frame.columns}
     if isinstance(frame, list) and (not frame or isinstance(frame[0], dict)):
         names = list(frame[0]) if frame else []
-        return {name: np.asarray([row.get(name) for row in frame]) for name in names}
+        return {name: as_column([row.get(name) for row in frame]) for name in names}
     if callable(getattr(frame, "to_numpy", None)) and isinstance(found := frame.to_numpy(), dict):
         return {str(name): _unmasked(values) for name, values in found.items()}  # a table of the lake
     if hasattr(frame, "__arrow_c_stream__"):
@@ -51,6 +55,13 @@ def as_columns(frame: Any) -> dict[str, Array]:
         f"a {type(frame).__name__} is not a frame: give a pandas or polars frame, an Arrow table, a dict of columns "
         "or a list of dicts."
     )
+
+
+def as_column(values: Any) -> Array:
+    """Return values as one array, whose first axis is the rows; bytes, dicts and uneven lists stay objects."""
+    if isinstance(values, list | tuple) and any(isinstance(each, bytes | dict | list | tuple) for each in values):
+        return _objects(values)
+    return np.asarray(values)
 
 
 def input_columns(fields: Sequence[Field], frame: Any) -> dict[str, Array]:
@@ -89,19 +100,46 @@ def _is_nothing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
+def _objects(values: Sequence[Any]) -> Array:
+    # Filled one by one: assigned at once, lists of equal length would become a second axis.
+    column = np.empty(len(values), object)
+    for place, each in enumerate(values):
+        column[place] = each
+    return column
+
+
+def _to_values(field: Field, column: Array) -> list[Any]:
+    if field.type in BYTES:
+        return [to_base64(each) if isinstance(each, bytes) else each for each in column.tolist()]
+    plain: list[Any] = column.tolist()
+    return plain
+
+
 def _from_values(field: Field, values: list[Any]) -> Array:
     if field.type == "str":
-        column = np.empty(len(values), object)
-        column[:] = values
-        return column
+        return _objects(values)
+    if field.type in BYTES or field.type in NESTED:
+        return _rich(field, values)
     if field.type == "float":
         return np.array(values, np.float64)  # None becomes NaN
     plain = np.int64 if field.type == "int" else np.bool_
     return np.array(values, np.float64 if field.nullable and None in values else plain)
 
 
+def _rich(field: Field, values: Sequence[Any]) -> Array:
+    """Return bytes and nested values as a column."""
+    if field.type in BYTES:
+        return _objects([from_base64(each) if isinstance(each, str) else each for each in values])
+    if field.width is not None and field.item is not None and not field.nullable:
+        kind = {"float": np.float64, "int": np.int64}.get(field.item.type, np.bool_)
+        return np.array([list(each) for each in values], kind).reshape(len(values), field.width)
+    return _objects([each.tolist() if isinstance(each, np.ndarray) else each for each in values])
+
+
 def _typed(field: Field, values: Array) -> Array:
     try:
+        if field.type in BYTES or field.type in NESTED:
+            return _rich(field, list(values))
         if field.type == "str":
             column = values.astype(object)
             missing = is_missing(column)

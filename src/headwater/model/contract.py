@@ -9,7 +9,13 @@ import msgspec
 
 from headwater.errors import InvalidInputError
 
-FieldType = Literal["float", "int", "bool", "str"]
+FieldType = Literal["float", "int", "bool", "str", "image", "file", "list", "object", "json"]
+NESTED: frozenset[str] = frozenset({"list", "object", "json"})
+"""Types whose values hold other values."""
+
+BYTES: frozenset[str] = frozenset({"image", "file"})
+"""Types whose values are bytes: base64 in rows and JSON, ``bytes`` in columns."""
+
 LARGEST_FLOAT = 3.4028234663852886e38
 """The largest 32-bit float; a larger number would reach the model as infinity."""
 
@@ -20,6 +26,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     ``minimum`` and ``maximum`` bound numbers (both included), ``allowed`` lists the only values. A ``nullable``
     input may be absent or null. ``source`` tells, for an output, which raw output of the model it is
     (``probabilities[1]``: the second column); empty means the one of the same name.
+
+    ``least`` and ``most`` bound a length: the characters of a ``str``, the bytes of an ``image`` or ``file``, the items
+    of a ``list``, each of which keeps ``item``. An ``object`` has ``fields``; ``json`` is any JSON value. An ``image``
+    or ``file`` is base64 text in a row; ``media_types`` lists what it may be (``image/png``), nothing: anything.
+    A ``personal`` field says something of a person: what is kept of predictions masks it.
     """
 
     name: str
@@ -31,10 +42,25 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     nullable: bool = False
     source: str = ""
+    least: int | None = None
+    most: int | None = None
+    media_types: tuple[str, ...] = ()
+    item: Field | None = None
+    fields: tuple[Field, ...] = ()
+    personal: bool = False
+
+    @property
+    def width(self) -> int | None:
+        """How many numbers a list of a fixed length of numbers or booleans has; None for everything else."""
+        numbers = self.item is not None and self.item.type in ("float", "int", "bool") and not self.item.nullable
+        return self.most if self.type == "list" and numbers and self.least == self.most else None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing wrong with one row: where, what was given, what the contract expects."""
+    """One thing wrong with one row: where, what was given, what the contract expects.
+
+    ``field`` names what is inside another with a path: ``order.items[2].price``.
+    """
 
     row: int
     field: str

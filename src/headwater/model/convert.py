@@ -119,7 +119,7 @@ def _name_outputs(model: Any, names: Sequence[str]) -> None:
 def _require_loads(data: bytes, contract: Contract) -> None:
     from .flavours import get_flavour
 
-    get_flavour("onnx").load(data, contract, ())
+    get_flavour("onnx").load({"model.onnx": data}, contract, ())
 
 
 def _require_libraries() -> None:

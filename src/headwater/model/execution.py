@@ -40,7 +40,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache(maxsize=16)
 def execution_of(flavour: str) -> Execution:
     """Return the execution record of this process for a flavour, as ``load`` sets engines up: one thread, CPU."""
-    engines = {name: metadata.version(name) for name in sorted({*get_flavour(flavour).ENGINES, "numpy"})}
+    engines = _installed({*get_flavour(flavour).ENGINES, "numpy"})
     cpu, features = cpu_features()
     return Execution(
         flavour=flavour,
@@ -52,6 +52,17 @@ def execution_of(flavour: str) -> Execution:
         features=features,
         python=platform.python_version(),
     )
+
+
+def _installed(names: set[str]) -> dict[str, str]:
+    """Return the versions of those distributions that are installed."""
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # one of several that bring the same module
+            continue
+    return found
 
 
 @lru_cache(maxsize=1)

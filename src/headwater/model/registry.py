@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headwater.errors import InvalidInputError, NotFoundError
+from headwater.errors import DeniedError, InvalidInputError, NotFoundError
 from headwater.lake import resolve
 from headwater.operation import operation
 from headwater.project import Project
+from headwater.project.permissions import require
 
 from . import documents
 from .contract import Contract
+from .contract_files import check_contract
 from .flavours import FLAVOURS
+from .flavours.files import check_file_name
 from .naming import describe_version
 from .refs import ModelRef, check_name, parse_ref
 from .values import CardText, Model, ModelFile, ModelVersion
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
     from headwater.ledger import Row, Tx, WriteTx
 
 _COLUMNS = (
-    "id, model, number, flavour, contract, description, author, claimed, created_at, parent, run, trained_on, "
-    "params, metrics, reference, trusted, card"
+    "id, model, number, flavour, contract, description, measured, author, claimed, created_at, parent, run, "
+    "trained_on, params, metrics, reference, trusted, card"
 )
 
 
@@ -56,6 +59,8 @@ def register(
         NotFoundError: an object, a dataset version or the parent is not in this project.
     """
     check_name(name, "model")
+    check_contract(contract)
+    _require_may_trust(project, trusted, files, parent)
     served = _served_flavour(files, flavour)
     _require_objects(project, files, reference)
     data = [resolve(project, ref) for ref in trained_on]
@@ -179,6 +184,19 @@ def describe_model(project: Project, name: str, description: str) -> Model:
         return _model(tx, _require_model(tx, name))
 
 
+@operation("model.tell_measured", needs="model:write")
+def tell_measured(project: Project, ref: str, measured: str) -> ModelVersion:
+    """Let a version's name also say how it was measured beside its parent: ``auc −0.8 pts on carrier=YX``.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    with project.ledger.write() as tx:
+        version = read_version(tx, ref)
+        tx.execute("UPDATE model_versions SET measured = ? WHERE id = ?", (measured, version.id))
+        return read_version(tx, version.id)
+
+
 def read_version(tx: Tx, ref: str) -> ModelVersion:
     """Return the version a ref names, within a transaction.
 
@@ -256,6 +274,8 @@ def _model(tx: Tx, row: Row) -> Model:
 
 def _served_flavour(files: Sequence[ModelFile], wanted: str) -> str:
     offered = [file.flavour for file in files if file.flavour]
+    for file in files:
+        check_file_name(file.name)
     for flavour in offered:
         if flavour not in FLAVOURS:
             raise InvalidInputError(f"'{flavour}' is not a flavour; there are {', '.join(FLAVOURS)}.", flavour=flavour)
@@ -264,6 +284,24 @@ def _served_flavour(files: Sequence[ModelFile], wanted: str) -> str:
     if wanted and wanted not in offered:
         raise InvalidInputError(f"no file has the flavour '{wanted}'; the files have {', '.join(offered)}.")
     return wanted or ("onnx" if "onnx" in offered else offered[0])
+
+
+def _require_may_trust(
+    project: Project, trusted: Sequence[str], files: Sequence[ModelFile], parent: str | None
+) -> None:
+    if not trusted:
+        return
+    before = find_model_version(project, parent) if parent is not None else None
+    if before is not None and set(trusted) <= set(before.trusted) and set(files) == set(before.files):
+        return  # the very same files, which an admin trusted as they are
+    try:
+        require(project.actor, "model:admin", "model.register")
+    except DeniedError as error:
+        raise DeniedError(
+            f"{project.actor.name} may not trust {', '.join(trusted)}, which loading the model would run: that is an "
+            "admin's word. Register the version without it, and ask an admin for 'hw model trust'.",
+            **error.values,
+        ) from None
 
 
 def _require_objects(project: Project, files: Sequence[ModelFile], reference: str | None) -> None:
@@ -305,6 +343,7 @@ def _insert(tx: WriteTx, version: ModelVersion) -> None:
         flavour=version.flavour,
         contract=documents.dump(version.contract),
         description=version.description,
+        measured="",
         author=version.author,
         claimed=int(version.claimed),
         created_at=version.created_at,
@@ -345,10 +384,16 @@ def _from_rows(tx: Tx, rows: Sequence[Row]) -> list[ModelVersion]:
             files[file.version].append(
                 ModelFile(name=file.name, digest=file.digest, size=file.size, flavour=file.flavour)
             )
-    return [_from_row(row, files[row.id]) for row in rows]
+    trusted: dict[str, list[str]] = {row.id: list(documents.parse(row.trusted)) for row in rows}
+    if rows:
+        for each in tx.all(
+            f"SELECT version, name FROM model_trust WHERE version IN ({marks}) ORDER BY name", tuple(trusted)
+        ):
+            trusted[each.version].append(each.name)
+    return [_from_row(row, files[row.id], trusted[row.id]) for row in rows]
 
 
-def _from_row(row: Row, files: Sequence[ModelFile]) -> ModelVersion:
+def _from_row(row: Row, files: Sequence[ModelFile], trusted: Sequence[str]) -> ModelVersion:
     return ModelVersion(
         id=row.id,
         model=row.model,
@@ -356,7 +401,7 @@ def _from_row(row: Row, files: Sequence[ModelFile]) -> ModelVersion:
         flavour=row.flavour,
         files=tuple(files),
         contract=msgspec.convert(documents.parse(row.contract), Contract),
-        description=row.description,
+        description="; ".join(filter(None, (row.description, row.measured))),
         author=row.author,
         claimed=bool(row.claimed),
         created_at=row.created_at,
@@ -366,6 +411,6 @@ def _from_row(row: Row, files: Sequence[ModelFile]) -> ModelVersion:
         params=documents.parse(row.params),
         metrics=documents.parse(row.metrics),
         reference=row.reference,
-        trusted=tuple(documents.parse(row.trusted)),
+        trusted=tuple(dict.fromkeys(trusted)),
         card=msgspec.convert(documents.parse(row.card), CardText),
     )

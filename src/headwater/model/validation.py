@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from .contract import LARGEST_FLOAT, Contract, ContractError, Field, Problem
+from .value_checks import DEEPEST, kind_of, needs_a_look, normalised, problems_of, problems_of_fields
 
 _SHOWN = 5
 _INT64 = 2**63
-_TYPES: dict[str, str] = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 
 
 def validate(contract: Contract, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -22,53 +22,31 @@ def validate(contract: Contract, rows: Sequence[dict[str, Any]]) -> list[dict[st
     if convert is not None:
         try:
             good = convert(rows)
-        except (msgspec.ValidationError, TypeError):
+        except (msgspec.ValidationError, TypeError, RecursionError):
             good = None
         if good is not None:
             return good
-    cleaned = [_plain_row(row) for row in rows]
+    cleaned = [_plain(row) for row in rows]
     problems = find_problems(contract, cleaned)
     if problems:
         raise _refusal(problems, len(rows))
-    return [{field.name: _normalise(field, row.get(field.name)) for field in contract.inputs} for row in cleaned]
+    return [{field.name: normalised(field, row.get(field.name)) for field in contract.inputs} for row in cleaned]
 
 
 def find_problems(contract: Contract, rows: Sequence[dict[str, Any]]) -> list[Problem]:
     """Return every problem of every row, in the order of rows, then fields, then names that are not in the contract."""
-    known = {field.name for field in contract.inputs}
-    names = ", ".join(known) if len(known) < 12 else f"one of its {len(known)} inputs"
     problems = []
     for number, given in enumerate(rows):
-        row = _plain_row(given)
+        row = _plain(given)
         if not isinstance(row, dict):
-            what = f"the row is {_kind(row)}"
+            what = f"the row is {kind_of(row)}"
             problems.append(Problem(row=number, field="", what=what, expected="an object with a value per input"))
             continue
-        for field in contract.inputs:
-            found = _check(field, row)
-            if found:
-                problems.append(Problem(row=number, field=field.name, what=found, expected=expectation(field)))
         problems += [
-            Problem(row=number, field=str(name), what="is not in the contract", expected=names)
-            for name in row
-            if name not in known
+            Problem(row=number, field=path, what=what, expected=expected)
+            for path, what, expected in problems_of_fields(contract.inputs, row)
         ]
     return problems
-
-
-def expectation(field: Field) -> str:
-    """Return in words what a field accepts: ``a number from 0 to 24 (hours)``."""
-    words = _TYPES[field.type]
-    if field.allowed is not None:
-        words = "one of " + ", ".join(repr(value) for value in field.allowed[:20])
-        words += f" and {len(field.allowed) - 20} more" if len(field.allowed) > 20 else ""
-    if field.minimum is not None and field.maximum is not None:
-        words += f" from {_number(field.minimum)} to {_number(field.maximum)}"
-    elif field.minimum is not None:
-        words += f" of at least {_number(field.minimum)}"
-    elif field.maximum is not None:
-        words += f" of at most {_number(field.maximum)}"
-    return words + (f" ({field.unit})" if field.unit else "") + (", or null" if field.nullable else "")
 
 
 def _refusal(problems: list[Problem], rows: int) -> ContractError:
@@ -85,70 +63,13 @@ def _refusal(problems: list[Problem], rows: int) -> ContractError:
     )
 
 
-def _check(field: Field, row: dict[str, Any]) -> str:
-    """Return what is wrong with the field of a row, empty when nothing is."""
-    if field.name not in row:
-        return "" if field.nullable else "is missing"
-    value = row[field.name]
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "" if field.nullable else ("is null" if value is None else "is not a number (NaN)")
-    if not _right_type(field, value):
-        return f"is {_kind(value)}"
-    if field.allowed is not None and value not in field.allowed:
-        return f"is {value!r}"
-    if field.type in ("float", "int"):
-        return _check_number(field, value)
-    return ""
-
-
-def _check_number(field: Field, value: float) -> str:
-    limit = LARGEST_FLOAT if field.type == "float" else _INT64 - 1
-    if math.isinf(value):
-        return "is infinite"
-    if abs(value) > limit:
-        return f"is {value!r}, more than a model can hold"
-    if (field.minimum is not None and value < field.minimum) or (field.maximum is not None and value > field.maximum):
-        return f"is {_number(value)}"
-    return ""
-
-
-def _right_type(field: Field, value: Any) -> bool:
-    if field.type == "bool":
-        return isinstance(value, bool)
-    if field.type == "str":
-        return isinstance(value, str)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return field.type == "float" or isinstance(value, int) or value.is_integer()
-
-
-def _normalise(field: Field, value: Any) -> Any:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if field.type == "float":
-        return float(value)
-    return int(value) if field.type == "int" else value
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f"the text {value[:40]!r}"
-    if isinstance(value, int | float):
-        return f"the number {value!r}"
-    return {"list": "a list", "dict": "an object", "NoneType": "null"}.get(type(value).__name__, type(value).__name__)
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)
-
-
-def _plain_row(row: Any) -> Any:
-    """Return a row with numpy's scalars as Python's own."""
-    if not isinstance(row, dict):
-        return row
-    return {name: value.item() if hasattr(value, "item") else value for name, value in row.items()}
+def _plain(value: Any, levels: int = 2 * DEEPEST) -> Any:
+    """Return a row with numpy's scalars and arrays as Python's own values; deeper than ``levels`` it stays as it is."""
+    if levels and isinstance(value, dict):
+        return {str(name): _plain(each, levels - 1) for name, each in value.items()}
+    if levels and isinstance(value, list | tuple):
+        return [_plain(each, levels - 1) for each in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 Convert = Callable[[Sequence[dict[str, Any]]], list[dict[str, Any]]]
@@ -157,23 +78,12 @@ Convert = Callable[[Sequence[dict[str, Any]]], list[dict[str, Any]]]
 @lru_cache(maxsize=256)
 def _fast(contract: Contract) -> Convert | None:
     """Return a function that converts good rows in C and raises on the first bad one; None where C cannot say."""
-    types = [_msgspec_type(field) for field in contract.inputs]
-    if not types or any(each is None for each in types):
+    row = row_type(contract)
+    if row is None:
         return None
-    attributes = [f"f{number}" for number in range(len(types))]
-    row = msgspec.defstruct(
-        "Row",
-        [
-            (attribute, kind, None) if field.nullable else (attribute, kind)
-            for attribute, kind, field in zip(attributes, types, contract.inputs, strict=True)
-        ],
-        rename=dict(zip(attributes, (field.name for field in contract.inputs), strict=True)),
-        kw_only=True,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
     many = list[row]  # type: ignore[valid-type]  # a type made at run time
     floats = [field.name for field in contract.inputs if field.type == "float"]
+    looked_at = [field for field in contract.inputs if needs_a_look(field)]
 
     def convert(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         good: list[dict[str, Any]] = msgspec.to_builtins(msgspec.convert(list(rows), many))
@@ -182,33 +92,67 @@ def _fast(contract: Contract) -> Convert | None:
                 value = each[name]
                 if value != value:  # NaN passes every bound in C; the slow path says what it means
                     raise TypeError
+            for field in looked_at:
+                if next(problems_of(field, each[field.name], ""), None) is not None:
+                    raise TypeError
         return good
 
     return convert
 
 
+def row_type(contract: Contract) -> Any:
+    """Return the msgspec struct that good rows convert to; None where C cannot say what is good."""
+    return _struct(contract.inputs) if contract.inputs else None
+
+
+def _struct(fields: Sequence[Field]) -> Any:
+    """Return a struct type that holds values to some fields; None where C cannot say."""
+    types = [_msgspec_type(field) for field in fields]
+    if any(each is None for each in types):
+        return None
+    attributes = [f"f{number}" for number in range(len(types))]
+    return msgspec.defstruct(
+        "Row",
+        [
+            (attribute, kind, None) if field.nullable else (attribute, kind)
+            for attribute, kind, field in zip(attributes, types, fields, strict=True)
+        ],
+        rename=dict(zip(attributes, (field.name for field in fields), strict=True)),
+        kw_only=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
 def _msgspec_type(field: Field) -> Any:
-    """Return the annotation that holds values to a field; None where its allowed values are not plain text or ints."""
-    kind: Any
-    if field.allowed is not None:
-        exact = str if field.type == "str" else int
-        if (
-            field.type not in ("str", "int")
-            or not field.allowed
-            or any(type(each) is not exact for each in field.allowed)
-        ):
-            return None
-        kind = Literal[tuple(field.allowed)]
-        if field.minimum is not None or field.maximum is not None:
-            return None
-    elif field.type == "float":
+    """Return the annotation that holds values to a field; None where C cannot say."""
+    kind = _listed_type(field) if field.allowed is not None else _bounded_type(field)
+    return kind if kind is None or kind is Any else kind | None if field.nullable else kind
+
+
+def _listed_type(field: Field) -> Any:
+    """Return the annotation of a field with allowed values; None where they are not plain text or ints."""
+    exact = str if field.type == "str" else int
+    plain = field.type in ("str", "int") and all(type(each) is exact for each in field.allowed or ())
+    if not plain or not field.allowed or field.minimum is not None or field.maximum is not None:
+        return None
+    return Literal[tuple(field.allowed)]
+
+
+def _bounded_type(field: Field) -> Any:
+    if field.type == "float":
         low = -LARGEST_FLOAT if field.minimum is None else max(field.minimum, -LARGEST_FLOAT)
         high = LARGEST_FLOAT if field.maximum is None else min(field.maximum, LARGEST_FLOAT)
-        kind = Annotated[float, msgspec.Meta(ge=low, le=high)]
-    elif field.type == "int":
+        return Annotated[float, msgspec.Meta(ge=low, le=high)]
+    if field.type == "int":
         low = -_INT64 if field.minimum is None else max(math.ceil(field.minimum), -_INT64)
         high = _INT64 - 1 if field.maximum is None else min(math.floor(field.maximum), _INT64 - 1)
-        kind = Annotated[int, msgspec.Meta(ge=low, le=high)]
-    else:
-        kind = {"bool": bool, "str": str}[field.type]
-    return kind | None if field.nullable else kind
+        return Annotated[int, msgspec.Meta(ge=low, le=high)]
+    if field.type == "str" and (field.least is not None or field.most is not None):
+        return Annotated[str, msgspec.Meta(min_length=field.least or 0, max_length=field.most)]
+    if field.type == "list":
+        item = Any if field.item is None else _msgspec_type(field.item)
+        return None if item is None else list[item]  # type: ignore[valid-type]  # a type made at run time
+    if field.type == "object":
+        return _struct(field.fields)
+    return {"bool": bool, "json": Any}.get(field.type, str)

@@ -51,9 +51,11 @@ def read_baseline(project: Project, version_id: str) -> Baseline:
             f"Run 'hw model evaluate {version.label}'."
         )
     inputs, outputs = profile.get("inputs", {}), profile.get("outputs", {})
+    # What is personal is not kept of predictions, so there is nothing to compare with training.
+    watched = [each for each in version.contract.inputs if each.name in inputs and not each.personal]
     return Baseline(
         version=version,
-        inputs={each.name: inputs[each.name] for each in version.contract.inputs if each.name in inputs},
+        inputs={each.name: inputs[each.name] for each in watched},
         outputs={each.name: outputs[each.name] for each in version.contract.outputs if each.name in outputs},
         metrics=found[0].body.get("metrics", {}) if found else {},
         evidence=f"evidence:{found[0].id}" if found else None,

@@ -61,8 +61,9 @@ def read_refusals(project: Project, monitor: Monitor, span: Span) -> dict[str, t
 
 
 def input_columns(contract: Contract, rows: list[bytes]) -> dict[str, Array]:
-    """Return kept inputs as typed columns, shape (rows,)."""
-    return columns_from_rows(contract.inputs, _decoded(rows))
+    """Return kept inputs as typed columns, shape (rows,); what was masked is missing, whatever the contract says."""
+    fields = [msgspec.structs.replace(each, nullable=True) for each in contract.inputs]
+    return columns_from_rows(fields, _decoded(rows))
 
 
 def output_columns(version: ModelVersion, rows: list[bytes]) -> dict[str, Array]:
@@ -97,7 +98,7 @@ def _page(
     # Only the tail of what the window needs is in memory: DuckDB streams the scan and keeps the page.
     page = (
         "SELECT prediction, inputs, outputs FROM predictions WHERE model = ? AND channel = ? AND version = ? "
-        f"AND prediction > ? AND {condition} ORDER BY prediction LIMIT {CHUNK_ROWS}"
+        f"AND inputs IS NOT NULL AND prediction > ? AND {condition} ORDER BY prediction LIMIT {CHUNK_ROWS}"
     )
     params = [monitor.model, monitor.channel, version, after, *values]
     if not labelled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headwater.jobs import current_job
 from headwater.model import documents
 from headwater.operation import operation
 from headwater.project import Project
@@ -78,6 +79,8 @@ def insert_window(tx: WriteTx, window: Window, span: Span) -> None:
         computed_at=window.computed_at,
     )
     tx.edge(f"window:{window.id}", "model", f"modelversion:{window.version}")
+    if job := current_job():
+        tx.edge(f"window:{window.id}", "job", job)
 
 
 def read_states(tx: Tx, monitor: str, version: str) -> dict[str, Evidence]:

@@ -16,6 +16,7 @@ from headwater.jobs.facts import attributes_of, matches
 from headwater.jobs.scheduler import move_cursor
 
 from .declared import Declared
+from .telling import titled
 from .values import Delivery
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def follow(tx: WriteTx, declared: list[Declared], project: str) -> int:
         for fact in facts:
             attributes = attributes_of(tx, fact)
             if matches(each.notifier.match, attributes):
-                add(tx, each.notifier.name, fact.seq, message_of(project, fact, attributes))
+                body = message_of(project, fact, titled(tx, fact.kind, attributes))
+                add(tx, each.notifier.name, fact.seq, body)
                 made += 1
         reached = facts[-1].seq if len(facts) == _PAGE else newest
         if reached != place:

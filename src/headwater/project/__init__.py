@@ -6,7 +6,7 @@ own administrator; one opened by URL sends them to a server, which checks who is
 
 from .base import Actor, Project
 from .current import current_project
-from .local import LocalProject, create_project
+from .local import LocalProject, create_project, running_operations
 from .opening import find_root, open_project
 from .settings import Settings
 
@@ -19,4 +19,5 @@ __all__ = [
     "current_project",
     "find_root",
     "open_project",
+    "running_operations",
 ]

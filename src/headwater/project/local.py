@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headwater.objects import ObjectStore
     from headwater.operation import Operation
 
-_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("inside_an_operation", default=False)
+_inside: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("inside_operations", default=())
 
 
 class _Stores:
@@ -209,10 +209,10 @@ class LocalProject(Project):
         return self._stores.state
 
     def call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if _inside.get():
-            return operation.body(self, *args, **kwargs)
-        require(self.actor, operation.needs, operation.name)
-        token = _inside.set(True)
+        outer = _inside.get()
+        if not outer:
+            require(self.actor, operation.needs, operation.name)
+        token = _inside.set((*outer, operation.name))
         outcome = "done"
         try:
             return operation.body(self, *args, **kwargs)
@@ -224,7 +224,7 @@ class LocalProject(Project):
             raise
         finally:
             _inside.reset(token)
-            if operation.audited:
+            if operation.audited and not outer:
                 record_audit(self, operation, args, kwargs, outcome)
 
     def as_actor(self, actor: Actor | str) -> Self:
@@ -234,6 +234,11 @@ class LocalProject(Project):
 
     def close(self) -> None:
         self._stores.close()
+
+
+def running_operations() -> tuple[str, ...]:
+    """Return the names of the operations that this code runs in, the outermost first; () outside any."""
+    return _inside.get()
 
 
 def ledger_url(root: Path, settings: Settings) -> str | Path:

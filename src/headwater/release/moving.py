@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from headwater.jobs import current_job
 from headwater.model import ModelVersion, documents
 from headwater.project import Actor
 
@@ -20,6 +21,7 @@ def move_channel(
     channel: str,
     previous: ModelVersion | None,
     *,
+    replaced: ModelVersion | None = None,
     kind: Literal["release", "rollback"],
     actor: Actor,
     reason: str,
@@ -29,10 +31,13 @@ def move_channel(
 ) -> str:
     """Point a channel from ``previous`` to a version, and record that it happened; return the release's id.
 
+    ``replaced``: what the log names as replaced where that is not ``previous`` (a canary that was taken back).
+
     Raises:
         ConflictError: the channel no longer points to ``previous``.
     """
     name = f"{version.model}/{channel}"
+    replaced = replaced or previous
     tx.move_pointer(
         "channel", name, expected=previous.id if previous else None, new=version.id, why=reason, by=actor.name
     )
@@ -51,8 +56,8 @@ def move_channel(
         channel=channel,
         version=version.id,
         number=version.number,
-        previous=previous.id if previous else None,
-        previous_number=previous.number if previous else None,
+        previous=replaced.id if replaced else None,
+        previous_number=replaced.number if replaced else None,
         kind=kind,
         request=request,
         person=actor.name,
@@ -68,13 +73,14 @@ def move_channel(
             (ref, "version", version.ref),
             *((ref, "approval", f"approval:{each.id}") for each in approvals),
             *((ref, "evidence", each) for each in looked_at),
+            *((ref, "job", each) for each in [current_job()] if each),
         ]
     )
     body = {
         "model": version.model,
         "channel": channel,
         "version": version.id,
-        "previous": previous.id if previous else None,
+        "previous": replaced.id if replaced else None,
         "kind": kind,
         "request": request,
         "by": actor.name,

@@ -17,8 +17,9 @@ from headwater.operation import operation
 from headwater.project import Actor, Project
 
 from .approvers import require_may_approve
+from .controller import ReleaseKind, settle
+from .controller_rows import Because, asked_of, read_channel, release_asked
 from .gates import GateReader, read_gates
-from .moving import move_channel
 from .rows import read_request
 from .rules import ChannelRules, channel_rules
 from .values import GateResult, ReleaseRequest
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 
 
 @operation("release.request", needs="release:write")
-def request_release(project: Project, version: str, channel: str, reason: str) -> ReleaseRequest:
+def request_release(
+    project: Project, version: str, channel: str, reason: str, *, kind: ReleaseKind = "direct"
+) -> ReleaseRequest:
     """Ask that a channel point to a model version (``delay@v3``), and return the request.
 
     Its status says what came of it: ``released`` where gates are open and no approval is demanded, ``waiting`` for
     approvals, ``closed`` where a gate is closed. A closed request stays on record with what each gate found.
+    A released ``canary`` answers a share of requests that grows by the channel's stages, and then moves the channel.
 
     Raises:
         ConflictError: the channel points to that version already, or the same is asked for and waiting.
@@ -48,12 +52,12 @@ def request_release(project: Project, version: str, channel: str, reason: str) -
         champion = _champion(tx, wanted.model, channel)
         _require_news(tx, wanted, channel, champion)
         gates = _gates(tx, project, rules, wanted, channel, champion)
-        request = _record(tx, project.actor, wanted, channel, reason, rules.approvals, champion, gates)
+        request = _record(tx, project.actor, wanted, channel, kind, reason, rules.approvals, champion, gates)
         why = _closed_because(gates)
         if why:
             _end(tx, request, "closed", why, gates)
         elif rules.approvals <= 0:
-            _release(tx, project.actor, read_request(tx, request), wanted, champion, gates)
+            _release(tx, project.actor, rules, read_request(tx, request), gates)
         tx.announce("request", f"request:{request}")
         return read_request(tx, request)
 
@@ -75,11 +79,12 @@ def approve(project: Project, request: str, reason: str) -> ReleaseRequest:
         _require_waiting(found)
         wanted = read_version(tx, found.version)
         champion = _champion(tx, found.model, found.channel)
-        moved = _moved_since(found, champion)
+        rules = channel_rules(project.settings, found.model, found.channel)
+        moved = _moved_since(tx, found, rules, champion)
         if moved:
             _end(tx, found.id, "closed", moved, found.gates)
+            tx.announce("request", found.ref)
         else:
-            rules = channel_rules(project.settings, found.model, found.channel)
             require_may_approve(project.actor, rules, found, wanted)
             _decide(tx, project.actor, found, "approve", reason)
             _settle(tx, project, rules, read_request(tx, found.id), wanted, champion)
@@ -113,7 +118,8 @@ def check_gates(project: Project, version: str, channel: str) -> list[GateResult
         wanted = read_version(tx, version)
         rules = channel_rules(project.settings, wanted.model, channel)
         head = channel_head(tx, wanted.model, channel)
-        reader = GateReader(tx, wanted, channel, read_version(tx, head) if head else None, project.clock())
+        champion = read_version(tx, head) if head else None
+        reader = GateReader(tx, wanted, channel, champion, project.clock(), measured=rules.measured)
         return list(read_gates(project, rules.gates, reader))
 
 
@@ -126,41 +132,37 @@ def _settle(
     champion: ModelVersion | None,
 ) -> None:
     """Release a request that has the approvals it needs, or close it where a gate has closed since."""
-    yes = [each for each in request.approvals if each.decision == "approve"]
     # Rules may have changed since it was asked for: the stricter number holds.
-    if len(yes) < max(request.needs, rules.approvals):
+    asked, now = asked_of(request, rules.approvals), read_channel(tx, request.model, request.channel)
+    if settle(now, asked, gates_open=True) == "waiting":
         tx.announce("request", request.ref)
         return
     gates = _gates(tx, project, rules, wanted, request.channel, champion)
     why = _closed_because(gates)
-    if why:
+    if settle(now, asked, gates_open=not why) == "gate":
         _end(tx, request.id, "closed", why, gates)
         tx.announce("request", request.ref)
     else:
-        _release(tx, project.actor, request, wanted, champion, gates)
+        _release(tx, project.actor, rules, request, gates)
 
 
 def _release(
     tx: WriteTx,
     actor: Actor,
+    rules: ChannelRules,
     request: ReleaseRequest,
-    wanted: ModelVersion,
-    champion: ModelVersion | None,
     gates: tuple[GateResult, ...],
 ) -> None:
-    _end(tx, request.id, "released", "", gates)
-    move_channel(
-        tx,
-        wanted,
-        request.channel,
-        champion,
-        kind="release",
+    because = Because(
         actor=actor,
         reason=request.reason,
         request=request.id,
-        approvals=[each for each in request.approvals if each.decision == "approve"],
+        approvals=tuple(each for each in request.approvals if each.decision == "approve"),
         gates=gates,
     )
+    moved = release_asked(tx, request, rules, because)
+    begun = "" if moved else f"a canary begins with {rules.canary.stages[0]:g} % of the requests"
+    _end(tx, request.id, "released", begun, gates)
 
 
 def _gates(
@@ -171,7 +173,7 @@ def _gates(
     channel: str,
     champion: ModelVersion | None,
 ) -> tuple[GateResult, ...]:
-    return read_gates(project, rules.gates, GateReader(tx, wanted, channel, champion, tx.now))
+    return read_gates(project, rules.gates, GateReader(tx, wanted, channel, champion, tx.now, measured=rules.measured))
 
 
 def _closed_because(gates: tuple[GateResult, ...]) -> str:
@@ -194,6 +196,7 @@ def _record(
     actor: Actor,
     wanted: ModelVersion,
     channel: str,
+    kind: ReleaseKind,
     reason: str,
     needs: int,
     champion: ModelVersion | None,
@@ -207,7 +210,7 @@ def _record(
         version=wanted.id,
         number=wanted.number,
         channel=channel,
-        kind="direct",
+        kind=kind,
         reason=reason,
         requested_by=actor.name,
         claimed=int(actor.claimed),
@@ -261,9 +264,9 @@ def _require_waiting(request: ReleaseRequest) -> None:
         )
 
 
-def _moved_since(request: ReleaseRequest, champion: ModelVersion | None) -> str:
-    now = champion.id if champion else None
-    if now == request.replaces:
+def _moved_since(tx: WriteTx, request: ReleaseRequest, rules: ChannelRules, champion: ModelVersion | None) -> str:
+    now = read_channel(tx, request.model, request.channel)
+    if settle(now, asked_of(request, rules.approvals), gates_open=True) != "moved":
         return ""
     points = f"points to {champion.label} now" if champion else "points to nothing now"
     return f"{request.channel} {points}, which is not what this request was judged against; ask again"

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 from headwater.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from headwater.model import ModelVersion
-from headwater.model.registry import channel_head, read_version
+from headwater.model.registry import read_version
 from headwater.operation import operation
 from headwater.project import Project
 
-from .moving import move_channel
+from .controller import Channel, go_back
+from .controller_rows import Because, read_channel, record
 from .rows import RELEASE, releases_of
 from .values import Release
 
 if TYPE_CHECKING:
-    from headwater.ledger import Tx, WriteTx
+    from headwater.ledger import WriteTx
 
 _NUMBER = re.compile(r"v?[1-9][0-9]*")
 
@@ -25,7 +26,8 @@ _NUMBER = re.compile(r"v?[1-9][0-9]*")
 def rollback(project: Project, model: str, channel: str, *, to: str | None = None, reason: str) -> Release:
     """Point a channel back to a version it pointed to before, and return the release that records it.
 
-    Without ``to`` that is the version which the present one replaced; going back again goes further back. ``to``
+    Without ``to``: a canary under way is taken back and the present version answers everything again; where there is
+    none, the channel points to what the present version replaced, and going back again goes further back. ``to``
     names any version that was in this channel before (``v3``, ``delay@v3`` or an id), so it also goes forward again.
 
     Raises:
@@ -36,47 +38,33 @@ def rollback(project: Project, model: str, channel: str, *, to: str | None = Non
     if not reason.strip():
         raise InvalidInputError("going back needs a reason: whoever reads the log later will ask for it.")
     with project.ledger.write() as tx:
-        head = channel_head(tx, model, channel)
-        if head is None:
-            raise NotFoundError(f"nothing was released to {channel} of model '{model}', so there is no way back.")
-        present = read_version(tx, head)
-        target = _named(tx, model, channel, to) if to else _before(tx, present, channel)
-        if target.id == present.id:
-            raise ConflictError(f"{channel} points to {present.label} already.")
-        identifier = move_channel(tx, target, channel, present, kind="rollback", actor=project.actor, reason=reason)
+        before = read_channel(tx, model, channel)
+        wanted = _named(tx, model, to) if to else None
+        after = _back(before, model, channel, wanted)
+        because = Because(actor=project.actor, reason=reason, kind="rollback")
+        identifier = record(tx, model, channel, before, after, because)
         row = tx.one(f"SELECT {RELEASE} FROM releases WHERE id = ?", (identifier,))
         assert row is not None
         return releases_of(tx, [row])[0]
 
 
-def _named(tx: WriteTx, model: str, channel: str, to: str) -> ModelVersion:
-    ref = f"{model}@v{to.removeprefix('v')}" if _NUMBER.fullmatch(to) else to
-    version = read_version(tx, ref)
-    been = tx.value(
-        "SELECT id FROM releases WHERE model = ? AND channel = ? AND version = ? LIMIT 1", (model, channel, version.id)
-    )
-    if been is None:
+def _back(before: Channel, model: str, channel: str, wanted: ModelVersion | None) -> Channel:
+    """Ask the state machine, and say its no with the names of this channel."""
+    where = f"{channel} of model '{model}'"
+    try:
+        return go_back(before, wanted.id if wanted else None)
+    except NotFoundError as error:
+        raise NotFoundError(f"{where}: {error.message}") from error
+    except RefusedError as error:
+        assert wanted is not None
         raise RefusedError(
-            f"{version.label} was never in {channel}, so this would be a release without gates or approval. "
-            f"Run 'hw release request {version.label} {channel}'.",
-            version=version.id,
-        )
-    return version
+            f"{wanted.label} was never in {channel}, so this would be a release without gates or approval. "
+            f"Run 'hw release request {wanted.label} {channel}'.",
+            version=wanted.id,
+        ) from error
+    except ConflictError as error:
+        raise ConflictError(f"{channel} points to {wanted.label if wanted else 'this version'} already.") from error
 
 
-def _before(tx: Tx, present: ModelVersion, channel: str) -> ModelVersion:
-    """Return what the present version replaced: releases are stacked, going back takes from the stack."""
-    stack: list[str] = []
-    for row in tx.stream(
-        "SELECT version, kind FROM releases WHERE model = ? AND channel = ? ORDER BY seq", (present.model, channel)
-    ):
-        if row.kind == "rollback" and row.version in stack:
-            while stack[-1] != row.version:
-                stack.pop()
-        else:
-            stack.append(row.version)
-    if len(stack) < 2:
-        raise NotFoundError(
-            f"{present.label} is the first that {channel} pointed to: there is nothing before it to go back to."
-        )
-    return read_version(tx, stack[-2])
+def _named(tx: WriteTx, model: str, to: str) -> ModelVersion:
+    return read_version(tx, f"{model}@v{to.removeprefix('v')}" if _NUMBER.fullmatch(to) else to)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from headwater.ledger import Row, Tx
 
 REQUEST = (
-    "id, model, version, number, channel, reason, requested_by, claimed, requested_at, needs, replaces, status, why, "
-    "gates"
+    "id, model, version, number, channel, kind, reason, requested_by, claimed, requested_at, needs, replaces, status, "
+    "why, gates"
 )
 RELEASE = (
     "id, seq, model, channel, version, number, previous, previous_number, kind, request, person, claimed, reason, "
     "released_at, gates"
 )
-_APPROVAL = "id, request, person, claimed, decision, reason, at"
+_APPROVAL = "id, request, person, claimed, roles, decision, reason, at"
 
 
 def read_request(tx: Tx, request: str) -> ReleaseRequest:
@@ -55,6 +55,7 @@ def requests_of(tx: Tx, rows: Sequence[Row]) -> list[ReleaseRequest]:
             version=row.version,
             number=row.number,
             channel=row.channel,
+            kind=row.kind,
             status=row.status,
             reason=row.reason,
             requested_by=row.requested_by,
@@ -109,6 +110,7 @@ def approvals_of(tx: Tx, requests: Iterable[str]) -> dict[str, tuple[Approval, .
                 decision=row.decision,
                 reason=row.reason,
                 at=row.at,
+                roles=tuple(documents.parse(row.roles)),
             )
         )
     return {request: tuple(sorted(each, key=lambda a: (a.at, a.id))) for request, each in found.items()}

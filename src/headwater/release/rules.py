@@ -9,6 +9,8 @@ import msgspec
 from headwater.errors import InvalidInputError
 from headwater.project import Settings
 
+from .controller_rules import CanaryRules
+
 GateDeclaration = str | dict[str, Any]
 
 
@@ -17,14 +19,18 @@ class ChannelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     ``approvals`` people must say yes, each holding one of ``roles`` (an admin holds all) where some are named, and
     none of them the version's author or the requester while ``not_author``. ``authenticated`` takes no claimed names,
-    so that only a server can move the channel. ``gates`` are texts or tables (``headwater.release.gates``).
+    so that only a server can move the channel. ``measured`` counts only evidence that an operation measured, none whose
+    figures somebody brought. ``gates`` are texts or tables (``headwater.release.gates``).
+    ``canary`` says how a version's share of requests grows (``headwater.release.controller_rules``).
     """
 
     approvals: int = 0
     not_author: bool = True
     roles: tuple[str, ...] = ()
     authenticated: bool = False
+    measured: bool = False
     gates: tuple[GateDeclaration, ...] = ()
+    canary: CanaryRules = CanaryRules()
 
 
 def channel_rules(settings: Settings, model: str, channel: str) -> ChannelRules:

@@ -19,7 +19,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's yes or no, with a reason. ``claimed``: the name was given, not proven."""
+    """A person's yes or no, with a reason. ``claimed``: the name was given, not proven; ``roles`` were held then."""
 
     id: str
     request: str
@@ -28,6 +28,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     decision: Literal["approve", "reject"]
     reason: str
     at: int
+    roles: tuple[str, ...] = ()
 
 
 class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +36,8 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``waiting``: gates open, approvals missing. ``released``: done. ``rejected``: somebody said no.
     ``closed``: a gate is closed, or the channel moved since; ``why`` says it in a sentence.
-    ``replaces`` is the version (id) the channel pointed to when it was asked for.
+    ``replaces`` is the version (id) the channel pointed to when it was asked for. A released ``canary`` began as a
+    rollout of the same id; ``release`` is there once the channel moved.
     """
 
     id: str
@@ -49,6 +51,7 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     claimed: bool
     requested_at: int
     needs: int
+    kind: Literal["direct", "canary"] = "direct"
     why: str = ""
     replaces: str | None = None
     gates: tuple[GateResult, ...] = ()

@@ -33,6 +33,7 @@ NAMES: dict[str, str] = {
     "gate": "headwater.release:gate",
     "register_model": "headwater.sdk.models:register_model",
     "load_model": "headwater.sdk.models:load_model",
+    "model": "headwater.sdk.models:model",
 }
 
 

@@ -18,7 +18,7 @@ from .values import Prediction, ServingCount
 
 _COLUMNS = (
     "p.prediction, p.batch, p.position, p.batch_size, p.model, p.version, p.channel, p.occurred_at, p.recorded_at, "
-    "p.inputs, p.outputs, p.execution, p.latency_us"
+    "p.inputs, p.outputs, p.execution, p.latency_us, p.caller, p.left_out, p.commitment"
 )
 _STREAM = recording.PREDICTIONS.name
 
@@ -74,7 +74,8 @@ def count_predictions(
     width = bucket_s * 1_000_000
     rows = project.events.query(
         "SELECT model, version, channel, occurred_at - occurred_at % ? AS start_at, count(*), "
-        "quantile_disc(latency_us, 0.5), quantile_disc(latency_us, 0.99) FROM predictions "
+        "quantile_disc(latency_us, 0.5), quantile_disc(latency_us, 0.99), "
+        "count(*) FILTER (WHERE left_out <> '*'), count(*) FILTER (WHERE left_out = '*') FROM predictions "
         "WHERE model = coalesce(?, model) GROUP BY ALL ORDER BY start_at, model, channel, version",
         [width, model],
         streams=[_STREAM],
@@ -90,8 +91,10 @@ def count_predictions(
             predictions=count,
             latency_p50_us=p50,
             latency_p99_us=p99,
+            masked=masked,
+            sampled_out=sampled_out,
         )
-        for name, version, channel, start_at, count, p50, p99 in rows
+        for name, version, channel, start_at, count, p50, p99, masked, sampled_out in rows
     ]
 
 
@@ -130,8 +133,8 @@ def _prediction(row: dict[str, Any], outcomes: dict[str, tuple[Any, int]]) -> Pr
     outcome, outcome_at = outcomes.get(row["prediction"], (None, None))
     return Prediction(
         id=row["prediction"],
-        inputs=canonical.decode(row["inputs"]),
-        outputs=canonical.decode(row["outputs"]),
+        inputs=canonical.decode(row["inputs"]) if row["inputs"] else {},
+        outputs=canonical.decode(row["outputs"]) if row["outputs"] else {},
         outcome=outcome,
         outcome_at=outcome_at,
         **{key: row[key] for key in row if key not in ("prediction", "inputs", "outputs")},

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from headwater.errors import HeadwaterError, InvalidInputError, as_document
+from headwater.errors import HeadwaterError, InvalidInputError, StorageError, UnavailableError, as_document
 from headwater.project import Actor, LocalProject
 from headwater.project.permissions import require
 
 from .bodies import Receive, Scope, Send, read_body
 from .engine import Engine
+from .limits import deadline_of
+from .meters import exposition
 from .openapi import openapi_document
 from .outcomes import record_outcomes
 from .values import Answer, Outcome
@@ -24,7 +26,7 @@ from .values import Answer, Outcome
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.routing import BaseRoute
+    from starlette.routing import BaseRoute, Route
 
 Identify = Callable[["Request"], Actor]
 
@@ -34,15 +36,18 @@ MOST_BYTES = 4 << 20
 TRUST_S = 1.0
 """How long an answer to 'who asks?' is taken for granted: a token revoked may predict for so much longer."""
 
+TRUST_AWAY_S = 900.0
+"""While the ledger is away, the same credentials are taken for granted for so long."""
+
 _TRUSTED_MOST = 1024
 
 
 class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a request for predictions; ``occurred_at`` is UTC microseconds or an RFC 3339 time."""
 
-    inputs: list[dict[str, Any]]
+    inputs: msgspec.Raw
     occurred_at: int | str | None = None
-    channel: str = "production"
+    channel: str = ""
 
 
 class OutcomesRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,10 +60,25 @@ class OutcomesRequest(msgspec.Struct, forbid_unknown_fields=True):
 _predict_decoder = msgspec.json.Decoder(PredictRequest)
 _outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
 _encode = msgspec.json.Encoder().encode
+_JSON = b"application/json"
+Header = tuple[bytes, bytes]
 Handler = Callable[[Scope, Receive], Coroutine[Any, Any, Any]]
+Act = Callable[[Scope, bytes, str, float], Coroutine[Any, Any, Any]]
 _CREDENTIALS = frozenset((b"authorization", b"cookie", b"x-headwater-as"))
+_TOO_DEEP = InvalidInputError("the request holds lists or objects nested too deeply to be read: send flatter values.")
 _BROKE = HeadwaterError("the server failed to answer this request; its log says why. Tell whoever runs it.")
 _log = logging.getLogger("headwater.serve")
+
+
+class Reply:
+    """An answer that is not a JSON document of its own, or has headers of its own."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, body: bytes, content_type: bytes, status: int = 200, headers: Sequence[Header] = ()) -> None:
+        self.body = body
+        self.status = status
+        self.headers = [(b"content-type", content_type), *headers]
 
 
 class Endpoint:
@@ -74,21 +94,27 @@ class Endpoint:
         self._needs = needs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, body = await self._answer(scope, receive)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        reply = await self._reply(scope, receive)
+        self._points.engine.meter.statuses[reply.status] += 1
+        headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         try:
-            if self._points.asks:
+            if self._points.asks and self._needs:
                 require(await self._points.actor(scope), self._needs, scope["path"])
-            return 200, _encode(await self._act(scope, receive))
+            said = await self._act(scope, receive)
+            return said if type(said) is Reply else Reply(_encode(said), _JSON)
         except HeadwaterError as error:
-            return error.http_status, _error_body(error)
+            wait = error.values.get("retry_after_s")
+            headers = [(b"retry-after", str(wait).encode())] if wait is not None else []
+            return Reply(_error_body(error), _JSON, error.http_status, headers)
+        except RecursionError:
+            return Reply(_error_body(_TOO_DEEP), _JSON, _TOO_DEEP.http_status)
         except Exception:  # noqa: BLE001  # the user's own model may raise anything
             _log.exception("answering %s failed", scope["path"])
-            return 500, _error_body(_BROKE)
+            return Reply(_error_body(_BROKE), _JSON, 500)
 
 
 class Endpoints:
@@ -101,27 +127,66 @@ class Endpoints:
         self._trusted: dict[tuple[tuple[bytes, bytes], ...], tuple[float, Actor]] = {}
 
     async def predict(self, scope: Scope, receive: Receive) -> Answer:
-        """POST /v1/models/{model}/predict."""
-        self.engine.under_way += 1
+        """POST /v1/models/{model}/predict, and /predict where this server answers for one model."""
+        answer: Answer = await self.admitted(scope, receive, self._predict)
+        return answer
+
+    async def _predict(self, scope: Scope, body: bytes, caller: str, deadline_s: float) -> Answer:
         try:
-            asked = _predict_decoder.decode(await read_body(scope, receive, MOST_BYTES))
+            asked = _predict_decoder.decode(body)
             return await self.engine.answer(
-                scope["path_params"]["model"],
-                asked.inputs,
+                scope["path_params"].get("model") or await self.only_model(),
+                bytes(asked.inputs),
                 occurred_at=_moment(asked.occurred_at),
                 channel=asked.channel,
+                caller=caller,
+                deadline_s=deadline_s,
+                alone=self.engine.gate.under_way == 1,
             )
         except msgspec.DecodeError as error:
             raise _not_understood(error, '{"inputs": [{...}], "occurred_at": optional, "channel": optional}') from error
+
+    async def admitted(self, scope: Scope, receive: Receive, act: Act) -> Any:
+        """Return what an act makes of a request's body, if the server takes it on.
+
+        Raises:
+            BusyError: too many requests are under way.
+            SlowRequestError: the body did not arrive in time.
+        """
+        gate = self.engine.gate
+        caller = await self.caller(scope)
+        began_s = gate.enter(caller)
+        try:
+            deadline_s = deadline_of(scope["headers"], self.engine.settings.deadline_s)
+            return await act(scope, await self.body(scope, receive), caller, deadline_s)
         finally:
-            self.engine.under_way -= 1
+            gate.leave(caller, began_s)
+
+    async def body(self, scope: Scope, receive: Receive) -> bytes:
+        """Return the body of a request.
+
+        Raises:
+            InvalidInputError: it is too large, or the client went away.
+            SlowRequestError: it did not arrive in time.
+        """
+        return await read_body(scope, receive, MOST_BYTES, self.engine.settings.body_s)
+
+    async def only_model(self) -> str:
+        """Return the model that a request without a model's name is for."""
+        from starlette.concurrency import run_in_threadpool
+
+        return await run_in_threadpool(self.engine.only_model)
+
+    async def caller(self, scope: Scope) -> str:
+        """Return the name of who asks; empty where nobody is asked for one."""
+        return (await self.actor(scope)).name if self.asks else ""
 
     async def outcomes(self, scope: Scope, receive: Receive) -> Any:
         """POST /v1/outcomes."""
         from starlette.concurrency import run_in_threadpool
 
         try:
-            told = _outcomes_decoder.decode(await read_body(scope, receive, MOST_BYTES))
+            told = _outcomes_decoder.decode(await self.body(scope, receive))
         except msgspec.DecodeError as error:
             raise _not_understood(error, '{"outcomes": [{"prediction": ID, "label": ...}]}') from error
         project = self.engine.project
@@ -140,12 +205,12 @@ class Endpoints:
         from starlette.concurrency import run_in_threadpool
         from starlette.requests import Request
 
-        channel = Request(scope).query_params.get("channel", "production")
+        channel = Request(scope).query_params.get("channel", "")
         deployed = await run_in_threadpool(self.engine.deployment, scope["path_params"]["model"], channel)
         version = deployed.version
         return {
             "model": version.model,
-            "channel": channel,
+            "channel": deployed.channel,
             "version": deployed.label,
             "model_version": version.id,
             "description": version.description,
@@ -159,6 +224,27 @@ class Endpoints:
 
         return await run_in_threadpool(openapi_document, self.engine)
 
+    async def metrics(self, scope: Scope, receive: Receive) -> Reply:
+        """GET /metrics: what was counted, for Prometheus."""
+        from starlette.concurrency import run_in_threadpool
+
+        numbers = await run_in_threadpool(self.engine.numbers)
+        return Reply(exposition(numbers).encode(), b"text/plain; version=0.0.4; charset=utf-8")
+
+    async def healthy(self, scope: Scope, receive: Receive) -> Any:
+        """GET /healthz: the process answers."""
+        return {"status": "ok"}
+
+    async def ready(self, scope: Scope, receive: Receive) -> Reply:
+        """GET /readyz: 200 once everything this server was told to answer for is loaded, and says what it waits for.
+
+        It stays 200 while the ledger is away, since the last known release answers, and says so.
+        """
+        waiting = self.engine.waiting_for()
+        notice = self.engine.notice()
+        said = {"ready": not waiting, **({"waiting_for": waiting} if waiting else {})}
+        return Reply(_encode(said | ({"notice": notice} if notice else {})), _JSON, 503 if waiting else 200)
+
     async def actor(self, scope: Scope) -> Actor:
         """Return who asks, asking the project at most once a second for the same credentials."""
         key = tuple([(name, value) for name, value in scope["headers"] if name in _CREDENTIALS])
@@ -169,7 +255,12 @@ class Endpoints:
         from starlette.concurrency import run_in_threadpool
         from starlette.requests import Request
 
-        actor = await run_in_threadpool(cast(Identify, self._identify), Request(scope))
+        try:
+            actor = await run_in_threadpool(cast(Identify, self._identify), Request(scope))
+        except (UnavailableError, StorageError):
+            if known is None or now - known[0] > TRUST_AWAY_S:
+                raise
+            return known[1]  # the ledger is away: who was known goes on asking
         if len(self._trusted) >= _TRUSTED_MOST:
             self._trusted.clear()
         self._trusted[key] = (now, actor)
@@ -181,29 +272,92 @@ def serve_routes(engine: Engine, *, identify: Identify | None = None) -> list[Ba
 
     ``identify`` says who sends a request (``headwater.api.identity.actor_of``); without it nobody is asked.
     """
-    from starlette.routing import Route
-
     points = Endpoints(engine, identify)
+    return [_route(points, *each) for each in _native(points)]
 
-    def route(path: str, act: Handler, needs: str, method: str = "GET") -> Route:
-        return Route(path, Endpoint(points, act, needs), methods=[method], name=act.__name__)
 
+def _native(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
+    from .page import Page
+
+    page = Page(points)
     return [
-        route("/v1/models/{model}/predict", points.predict, "serve:predict", "POST"),
-        route("/v1/outcomes", points.outcomes, "serve:predict", "POST"),
-        route("/v1/models", points.models, "serve:read"),
-        route("/v1/models/{model}", points.model, "serve:read"),
-        route("/v1/openapi.json", points.openapi, "serve:read"),
+        ("/v1/models/{model}/predict", points.predict, "serve:predict", "POST"),
+        ("/v1/outcomes", points.outcomes, "serve:predict", "POST"),
+        ("/v1/models", points.models, "serve:read", "GET"),
+        ("/v1/models/{model}", points.model, "serve:read", "GET"),
+        ("/v1/openapi.json", points.openapi, "serve:read", "GET"),
+        ("/v1/docs", page.show, "serve:read", "GET"),
+        ("/v1/docs", page.attempt, "serve:predict", "POST"),
+        ("/metrics", points.metrics, "serve:read", "GET"),
+        ("/readyz", points.ready, "", "GET"),
     ]
 
 
-def serve_app(project: LocalProject, *, identify: Identify | None = None, models: list[str] | None = None) -> Starlette:
-    """Return the ASGI application of ``hw serve``: it loads the models when it starts, and then follows releases."""
-    from starlette.applications import Starlette
-    from starlette.responses import Response
+def _other_doors(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
+    from .doors.inference import InferenceDoor
+    from .doors.mlflow import MlflowDoor
+
+    inference, mlflow = InferenceDoor(points), MlflowDoor(points)
+    one = "/v2/models/{model}"
+    return [
+        ("/predict", points.predict, "serve:predict", "POST"),
+        ("/v2", inference.server, "", "GET"),
+        ("/v2/health/live", inference.live, "", "GET"),
+        ("/v2/health/ready", points.ready, "", "GET"),
+        (one, inference.describe, "serve:read", "GET"),
+        (f"{one}/ready", inference.ready, "serve:read", "GET"),
+        (f"{one}/infer", inference.infer, "serve:predict", "POST"),
+        (f"{one}/versions/{{version}}", inference.describe, "serve:read", "GET"),
+        (f"{one}/versions/{{version}}/ready", inference.ready, "serve:read", "GET"),
+        (f"{one}/versions/{{version}}/infer", inference.infer, "serve:predict", "POST"),
+        ("/ping", mlflow.ping, "", "GET"),
+        ("/health", mlflow.ping, "", "GET"),
+        ("/version", mlflow.version, "", "GET"),
+        ("/invocations", mlflow.invocations, "serve:predict", "POST"),
+    ]
+
+
+def _route(points: Endpoints, path: str, act: Handler, needs: str, method: str) -> Route:
     from starlette.routing import Route
 
+    return Route(path, Endpoint(points, act, needs), methods=[method], name=f"{method} {path}")
+
+
+class Front:
+    """The application of ``hw serve``: predictions by name go straight to their endpoint, the rest through Starlette.
+
+    Finding a route and passing two layers of error handling would cost a prediction a tenth of its time.
+    """
+
+    def __init__(self, rest: Starlette, points: Endpoints) -> None:
+        self.rest = rest
+        self._predict = Endpoint(points, points.predict, "serve:predict")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path: str = scope["path"]
+            if path.startswith(_BEFORE) and path.endswith(_AFTER):
+                model = path[len(_BEFORE) : -len(_AFTER)]
+                if model and "/" not in model:
+                    scope["path_params"] = {"model": model}
+                    scope["app"] = self.rest
+                    await self._predict(scope, receive, send)
+                    return
+        await self.rest(scope, receive, send)
+
+
+_BEFORE, _AFTER = "/v1/models/", "/predict"
+
+
+def serve_app(project: LocalProject, *, identify: Identify | None = None, models: list[str] | None = None) -> Front:
+    """Return the ASGI application of ``hw serve``: it loads the models when it starts, and then follows releases.
+
+    ``models`` limits what it answers for: names, or ``NAME@CHANNEL``.
+    """
+    from starlette.applications import Starlette
+
     engine = Engine(project, models=models)
+    points = Endpoints(engine, identify)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -214,14 +368,13 @@ def serve_app(project: LocalProject, *, identify: Identify | None = None, models
             yield
         finally:
             await run_in_threadpool(engine.close)
+            await run_in_threadpool(project.close)
 
-    async def healthy(request: Request) -> Response:
-        return Response(b'{"status":"ok"}', media_type="application/json")
-
-    app = Starlette(routes=[*serve_routes(engine, identify=identify), Route("/healthz", healthy)], lifespan=lifespan)
-    app.state.project = project
-    app.state.engine = engine
-    return app
+    routes = [*_native(points), ("/healthz", points.healthy, "", "GET"), *_other_doors(points)]
+    rest = Starlette(routes=[_route(points, *each) for each in routes], lifespan=lifespan)
+    rest.state.project = project
+    rest.state.engine = engine
+    return Front(rest, points)
 
 
 def _moment(given: int | str | None) -> int | None:

@@ -28,7 +28,8 @@ def predict(
         ContractError: rows do not keep the contract; it lists every problem.
         StorageError: the answer could not be kept, so it is not given.
     """
-    return Engine(cast(LocalProject, project)).predict(model, rows, occurred_at=occurred_at, channel=channel)
+    engine = Engine(cast(LocalProject, project))
+    return engine.predict(model, rows, occurred_at=occurred_at, channel=channel, caller=project.actor.name)
 
 
 @operation("serve.list", needs="serve:read")

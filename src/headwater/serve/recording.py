@@ -1,7 +1,8 @@
 """What serving keeps: predictions, refused requests, outcomes as streams; execution records as facts.
 
 ``inputs`` and ``outputs`` are canonical MessagePack of the validated row and of the answer (``headwater.canonical``):
-a 32-bit float is kept as the 64-bit float of the same value, so its bits are all there.
+a 32-bit float is kept as the 64-bit float of the same value, so its bits are all there. ``left_out`` names the inputs
+that were masked, ``*`` those sampled out whole; it is null where all is kept (``keeping.py``). ``caller`` is who asked.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ PREDICTIONS = declare_stream(
         "outputs": "BLOB",
         "execution": "VARCHAR",
         "latency_us": "BIGINT",
+        "caller": "VARCHAR",
+        "left_out": "VARCHAR",
+        "commitment": "VARCHAR",
     },
     order=("prediction",),
 )
@@ -60,12 +64,17 @@ REFUSALS = declare_stream(
         "rows": "BIGINT",
         "refused": "BIGINT",
         "problems": "VARCHAR",
+        "caller": "VARCHAR",
     },
 )
 _PROBLEMS_KEPT = 20
+_MASKED = "is not what the contract says (the value is masked)"
 
 ROWS_HERE = 256
 """At most so many rows are written by the event loop itself."""
+
+ALONE_S = 0.02
+"""A lone request's sync may take so long in the event loop: by a thread it would cost three times the CPU."""
 
 
 def record_execution(project: Project, execution: Execution) -> str:
@@ -83,10 +92,25 @@ def record_execution(project: Project, execution: Execution) -> str:
     return digest
 
 
-def record_refusal(events: EventLog, deployment: Deployment, rows: int, error: ContractError, occurred_at: int) -> None:
-    """Keep that a request was refused, and for which fields; the caller does not wait for the disk."""
+def record_refusal(
+    events: EventLog,
+    deployment: Deployment,
+    rows: int,
+    error: ContractError,
+    occurred_at: int,
+    caller: str = "",
+    masked: Sequence[str] = (),
+) -> None:
+    """Keep that a request was refused, and for which fields; the caller does not wait for the disk.
+
+    Of ``masked`` fields only that they were wrong is kept: what was wrong quotes the value.
+    """
     problems = error.values["problems"]
-    short = [{"field": each["field"], "what": each["what"][:200]} for each in problems[:_PROBLEMS_KEPT]]
+    short = [
+        {"field": name, "what": _MASKED if name in masked else each["what"][:200]}
+        for each in problems[:_PROBLEMS_KEPT]
+        for name in [_field_of(each["field"], masked)]
+    ]
     kept = events.append_soon(
         "refusals",
         [
@@ -98,10 +122,16 @@ def record_refusal(events: EventLog, deployment: Deployment, rows: int, error: C
                 "rows": rows,
                 "refused": len({each["row"] for each in problems}),
                 "problems": msgspec.json.encode(short).decode("utf-8", "replace"),
+                "caller": caller,
             }
         ],
     )
     kept.add_done_callback(_log_failure)
+
+
+def _field_of(path: str, masked: Sequence[str]) -> str:
+    """Return the path of what was wrong; in a masked field, the field alone."""
+    return next((name for name in masked if path == name or path.startswith((f"{name}.", f"{name}["))), path)
 
 
 class SharedWriter:
@@ -117,14 +147,17 @@ class SharedWriter:
         self._waiting: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]] = []
         self._busy = False
         self._pace = Pace()
+        self._pace_alone = Pace(slow_s=ALONE_S)
 
     def write_alone(self, rows: Sequence[dict[str, Any]]) -> bool:
-        """Make the rows durable at once, in the loop, if nobody else writes and that is likely to be quick.
+        """Make the rows durable at once, in the loop, if nobody else writes and it is not likely to take long.
+
+        For a request that is alone: whom the loop keeps waiting meanwhile has not come yet.
 
         Raises:
             StorageError: the disk failed.
         """
-        return not self._busy and self._written_here(rows)
+        return not self._busy and self._written_here(rows, self._pace_alone)
 
     async def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Return when the rows are durable.
@@ -147,7 +180,7 @@ class SharedWriter:
             return
         rows = [row for rows, _ in group for row in rows]
         try:
-            if self._written_here(rows):
+            if self._written_here(rows, self._pace):
                 self._busy = False
                 _settle(group, None)
                 return
@@ -158,14 +191,14 @@ class SharedWriter:
             return
         written.add_done_callback(lambda future: loop.call_soon_threadsafe(self._finish, loop, group, future))
 
-    def _written_here(self, rows: Sequence[dict[str, Any]]) -> bool:
+    def _written_here(self, rows: Sequence[dict[str, Any]], pace: Pace) -> bool:
         """Write the rows in the loop, if that is likely to be quick; tell whether they were written."""
-        if len(rows) > ROWS_HERE or not self._pace.quick():
+        if len(rows) > ROWS_HERE or not pace.quick():
             return False
         begun = time.perf_counter()
         if not self._events.append_here("predictions", rows):
             return False
-        self._pace.took(time.perf_counter() - begun)
+        pace.took(time.perf_counter() - begun)
         return True
 
     def _finish(

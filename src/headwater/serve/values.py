@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one request, by one model version.
 
-    ``predictions`` has one dict per row in the order asked: ``id`` and the outputs of the contract. ``id`` names the
-    batch and is the id of its first prediction. ``version`` is the number people use (``v3``), ``model_version``
-    the id that travels.
+    ``predictions`` has one dict per row in the order asked: ``id`` and the outputs of the contract. ``id`` is the id of
+    the first of them. ``version`` is the number people use (``v3``), ``model_version``
+    the id that travels. ``notice`` is there only while the ledger is away: the answer is by the last known release.
     """
 
     id: str
@@ -22,6 +22,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     occurred_at: int
     predictions: list[dict[str, Any]]
+    notice: str = ""
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     ``batch`` and ``position`` say where in which request the row stood; ``execution`` is the digest of the record
     of engines, threads and CPU. ``outcome`` is the newest label that arrived, None while there is none.
+    ``caller`` is who asked. ``left_out`` names the inputs that were masked (they are None), or is ``*`` where inputs
+    and outputs were sampled out (they are empty); None where all is kept. Then ``commitment`` is to the inputs.
     """
 
     id: str
@@ -57,6 +60,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     outputs: dict[str, Any]
     execution: str
     latency_us: int
+    caller: str | None = None
+    left_out: str | None = None
+    commitment: str | None = None
     outcome: Any = None
     outcome_at: int | None = None
 
@@ -79,6 +85,10 @@ class ServingCount(msgspec.Struct, frozen=True, kw_only=True):
     predictions: int
     latency_p50_us: int
     latency_p99_us: int
+    masked: int = 0
+    """How many of them were kept without some of their inputs."""
+    sampled_out: int = 0
+    """How many of them were kept without inputs and outputs."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,8 +31,9 @@ class KeptRow(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     version: str
     execution: str
-    inputs: bytes  # an erasure leaves nothing here
-    outputs: bytes
+    inputs: bytes | None  # an erasure and a sampling leave nothing here
+    outputs: bytes | None
+    left_out: str | None = None  # names of masked inputs, or * (headwater.serve.keeping)
 
 
 class Replayer:
@@ -75,6 +76,11 @@ class Replayer:
             why = f"{first.batch_size - len(rows)} of the {first.batch_size} rows of its batch are not kept"
             self._refuse(asked, why)
             return
+        masked = next((row for row in rows if row.left_out), None)
+        if masked is not None:
+            what = "was sampled out" if masked.left_out == "*" else f"was kept without {masked.left_out}"
+            self._refuse(asked, f"prediction {masked.prediction} of its batch {what}, as the model's settings say")
+            return
         erased = [row.prediction for row in rows if not row.inputs]
         if erased:
             self._refuse(asked, self._erased(erased[0]))
@@ -84,7 +90,7 @@ class Replayer:
             self._refuse(asked, loaded)
             return
         try:
-            outputs = loaded.predict([canonical.decode(row.inputs) for row in rows], validated=True)
+            outputs = loaded.predict([canonical.decode(row.inputs or b"") for row in rows], validated=True)
         except Exception as error:  # noqa: BLE001  # changed bytes may make the engine raise anything: that is a result
             self._fail(asked, error)
             return
@@ -128,9 +134,9 @@ class Replayer:
                 Difference(
                     prediction=row.prediction,
                     output="",
-                    recorded=canonical.decode(row.outputs),
+                    recorded=canonical.decode(row.outputs or b""),
                     replayed=None,
-                    recorded_bits=row.outputs.hex(),
+                    recorded_bits=(row.outputs or b"").hex(),
                     replayed_bits="",
                     why=f"computing it again failed: {said}",
                 )
@@ -142,7 +148,7 @@ class Replayer:
         if canonical.encode(outputs) == row.outputs:
             self._equal += 1
             return
-        found = list(_differences(row, canonical.decode(row.outputs), outputs, why))
+        found = list(_differences(row, canonical.decode(row.outputs or b""), outputs, why))
         close = bool(why) and all(_close(each.recorded, each.replayed, self._tolerance) for each in found)
         (self._within if close else self._different).extend(found)
 

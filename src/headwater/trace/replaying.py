@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headwater.model import Loaded
 
 _GROUP = 2000
-_COLUMNS = "prediction, batch, position, batch_size, version, execution, inputs, outputs"
+_COLUMNS = "prediction, batch, position, batch_size, version, execution, inputs, outputs, left_out"
 
 
 @operation("trace.replay", needs="trace:read")

@@ -1,4 +1,4 @@
-"""What a server does beside answering: the scheduler's tick, jobs, notices, sealing."""
+"""What a server does beside answering: the scheduler's tick, jobs, notices, canaries, sealing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headwater.server")
 TICK_S = 0.5
+CONTROL_S = 2.0
 SEAL_EVERY_S = 60.0
 
 
@@ -28,13 +29,15 @@ class Background:
         self._scheduler: Scheduler | None = None
 
     def start(self) -> None:
-        """Start the scheduler, the notifier, the sealer and the workers."""
+        """Start the scheduler, the notifier, the controller of canaries, the sealer and the workers."""
         from headwater.jobs import Scheduler, Worker
         from headwater.notify import deliver_pending
+        from headwater.release import run_controller
 
         self._scheduler = Scheduler(self.project)
         self._every(TICK_S, self._scheduler.tick, "scheduler")
         self._every(TICK_S, lambda: deliver_pending(self.project), "notifier")
+        self._every(CONTROL_S, lambda: run_controller(self.project), "controller")
         self._every(SEAL_EVERY_S, self.project.events.seal, "sealer")
         for number in range(self.workers):
             self._every(TICK_S, self._runner(Worker(self.project)), f"worker-{number}")

@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS model_versions (
     flavour TEXT NOT NULL,
     contract TEXT NOT NULL,      -- JSON (model/contract.py)
     description TEXT NOT NULL,   -- the generated name that tells it from its parent
+    measured TEXT NOT NULL,      -- how it was then measured beside its parent, on the same rows; '' before
     author TEXT NOT NULL,
     claimed INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
@@ -25,6 +26,16 @@ CREATE TABLE IF NOT EXISTS model_versions (
     trusted TEXT NOT NULL,       -- JSON list of types that loading may construct
     card TEXT NOT NULL,          -- JSON: the author's words
     UNIQUE (model, number)
+);
+-- what loading a version may run or construct, by an admin's word (model/trusting.py)
+CREATE TABLE IF NOT EXISTS model_trust (
+    version TEXT NOT NULL,
+    name TEXT NOT NULL,          -- code:DIGEST, or the name of a type
+    reason TEXT NOT NULL,
+    trusted_by TEXT NOT NULL,
+    claimed INTEGER NOT NULL,
+    trusted_at INTEGER NOT NULL,
+    PRIMARY KEY (version, name)
 );
 CREATE TABLE IF NOT EXISTS model_files (
     version TEXT NOT NULL,

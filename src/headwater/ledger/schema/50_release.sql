@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS release_requests (
     version TEXT NOT NULL,
     number INTEGER NOT NULL,
     channel TEXT NOT NULL,
-    kind TEXT NOT NULL,          -- direct
+    kind TEXT NOT NULL,          -- direct or canary
     reason TEXT NOT NULL,
     requested_by TEXT NOT NULL,
     claimed INTEGER NOT NULL,
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS approvals (
     request TEXT NOT NULL,
     person TEXT NOT NULL,
     claimed INTEGER NOT NULL,
+    roles TEXT NOT NULL,         -- JSON list of the roles held when it was said
     decision TEXT NOT NULL,      -- approve or reject
     reason TEXT NOT NULL,
     at INTEGER NOT NULL,

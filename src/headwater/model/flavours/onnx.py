@@ -6,17 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from headwater.errors import CorruptError, MissingExtraError
 
 from ..columns import columns_from_rows
-from ..contract import Contract
+from ..contract import Contract, Field, FieldType
+from .files import Files, only, refuse_pickle
 from .joined import as_matrix
 from .outputs import Array, NamedOutputs
 
 ENGINES = ("onnxruntime",)
+FILE = "model.onnx"
 PROVIDER = "CPUExecutionProvider"
+_TYPES: dict[str, FieldType] = {
+    "tensor(float)": "float",
+    "tensor(double)": "float",
+    "tensor(int64)": "int",
+    "tensor(int32)": "int",
+    "tensor(bool)": "bool",
+    "tensor(string)": "str",
+}
 _DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -27,35 +38,42 @@ _DTYPES: dict[str, Any] = {
 }
 
 
-def save(estimator: Any, contract: Contract) -> bytes:
-    """Return a fitted scikit-learn estimator as ONNX bytes whose inputs are the contract's columns."""
+def save(model: Any, contract: Contract) -> dict[str, bytes]:
+    """Return a fitted scikit-learn estimator as an ONNX file whose inputs are the contract's columns.
+
+    Raises:
+        InvalidInputError: some step has no ONNX form; the message says which and what to do.
+    """
     from ..convert import to_onnx
 
-    return to_onnx(estimator, contract)
+    return {FILE: to_onnx(model, contract)}
 
 
-def load(data: bytes, contract: Contract, trusted: Sequence[str] = ()) -> OnnxPredictor:
-    """Return the model of ONNX bytes, ready to predict; ``trusted`` is not needed, ONNX runs no code of its file's.
+def load(files: Files, contract: Contract, trusted: Sequence[str] = ()) -> OnnxPredictor:
+    """Return the model of an ONNX file, ready to predict; ``trusted`` is not needed, ONNX runs no code of its file's.
 
     Raises:
         CorruptError: the bytes are no ONNX model that this onnxruntime can run.
         MissingExtraError: onnxruntime is not installed.
     """
+    data = only(files, "onnx")
     joined = as_matrix(data)
     if joined is None:
-        return OnnxPredictor(_session(data), contract)
-    return OnnxPredictor(_session(joined[0]), contract, joined[1:])
+        return OnnxPredictor(open_session(data), contract)
+    return OnnxPredictor(open_session(joined[0]), contract, joined[1:])
 
 
-def describe(data: bytes) -> dict[str, Any]:
-    """Return the inputs and outputs of ONNX bytes with their types, and the file's own metadata."""
-    session = _session(data)
+def describe(files: Files) -> dict[str, Any]:
+    """Return the inputs and outputs of an ONNX file with their types, its metadata, and the contract they suggest."""
+    data = only(files, "onnx")
+    session = open_session(data)
     meta = session.get_modelmeta()
     return {
         "inputs": {each.name: each.type for each in session.get_inputs()},
         "outputs": {each.name: each.type for each in session.get_outputs()},
         "producer": meta.producer_name,
         "metadata": dict(meta.custom_metadata_map),
+        "contract": _suggested(session),
         "bytes": len(data),
     }
 
@@ -123,7 +141,42 @@ def _fed(values: Array, dtype: Any) -> Array:
     return values.astype(dtype, copy=False).reshape(-1, 1)
 
 
-def _session(data: bytes) -> Any:
+def _suggested(session: Any) -> Contract | None:
+    """Return the contract of a graph of columns; None where an input is no column of a type that contracts have."""
+    inputs = [_field(each) for each in session.get_inputs()]
+    outputs = [field for each in session.get_outputs() for field in _fields(each)]
+    if not outputs or any(each is None for each in inputs):
+        return None
+    return Contract(inputs=tuple(each for each in inputs if each is not None), outputs=tuple(outputs))
+
+
+def _field(given: Any, source: str = "") -> Field | None:
+    kind = _TYPES.get(given.type)
+    if kind is None or len(given.shape) > 2 or (len(given.shape) == 2 and given.shape[1] != 1 and not source):
+        return None
+    return Field(name=given.name, type=kind, source=source)
+
+
+def _fields(given: Any) -> list[Field]:
+    """Return an output as fields: one for each of its columns."""
+    width = given.shape[1] if len(given.shape) == 2 else 1
+    if not isinstance(width, int) or width == 1:
+        found = _field(given, given.name)
+        return [] if found is None else [msgspec.structs.replace(found, source="")]
+    kind = _TYPES.get(given.type)
+    if kind is None or len(given.shape) != 2:
+        return []
+    return [Field(name=f"{given.name}_{each}", type=kind, source=f"{given.name}[{each}]") for each in range(width)]
+
+
+def open_session(data: bytes) -> Any:
+    """Return an onnxruntime session that computes on the CPU with one thread.
+
+    Raises:
+        CorruptError: the bytes are no ONNX model that this onnxruntime can run.
+        MissingExtraError: onnxruntime is not installed.
+    """
+    refuse_pickle(data, "onnx")
     try:
         import onnxruntime
     except ImportError as error:

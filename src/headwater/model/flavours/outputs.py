@@ -28,7 +28,7 @@ class NamedOutputs:
         return {source for _, source, _ in self._plan}
 
     def __call__(self, raw: Mapping[str, Array]) -> dict[str, Array]:
-        """Return each output of the contract as an array of shape (rows,), in the contract's order.
+        """Return each output of the contract as an array of shape (rows,), in the contract's order; a list (rows, n).
 
         Floats keep the width the engine computed in.
 
@@ -51,9 +51,11 @@ def _select(field: Field, source: str, column: int | None, raw: Mapping[str, Arr
             f"the contract takes its output '{field.name}' from '{source}', but the model gives {', '.join(raw)}.",
             output=field.name,
         )
+    if field.type == "list" and column is None:
+        return values
     values = values.reshape(len(values)) if column is None else values[:, column]
     if field.type == "bool":
         return values.astype(np.bool_)
     if field.type == "int":
         return values.astype(np.int64)
-    return values.astype(object) if field.type == "str" else values
+    return values if field.type == "float" else values.astype(object)

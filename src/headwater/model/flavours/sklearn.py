@@ -8,9 +8,11 @@ from typing import Any
 from headwater.errors import CorruptError, MissingExtraError, RefusedError
 
 from ..contract import Contract
+from .files import Files, only
 from .outputs import Array, NamedOutputs
 
 ENGINES = ("scikit-learn", "skops", "numpy", "scipy")
+FILE = "model.skops"
 
 SAFE_TYPES = frozenset(
     {
@@ -37,25 +39,24 @@ SAFE_TYPES = frozenset(
 )
 
 
-def save(estimator: Any, contract: Contract) -> bytes:
-    """Return a fitted estimator as skops bytes."""
-    data: bytes = _skops().dumps(estimator)
-    return data
+def save(model: Any, contract: Contract) -> dict[str, bytes]:
+    """Return a fitted estimator as a skops file."""
+    return {FILE: _skops().dumps(model)}
 
 
-def load(data: bytes, contract: Contract, trusted: Sequence[str] = ()) -> SklearnPredictor:
-    """Return the estimator of skops bytes, ready to predict.
+def load(files: Files, contract: Contract, trusted: Sequence[str] = ()) -> SklearnPredictor:
+    """Return the estimator of a skops file, ready to predict.
 
     Raises:
         RefusedError: the file would construct a type that is neither scikit-learn's own nor in ``trusted``.
         CorruptError: the bytes are not skops (a pickle, for instance).
         MissingExtraError: scikit-learn or skops is not installed.
     """
-    return SklearnPredictor(load_estimator(data, trusted), contract)
+    return SklearnPredictor(load_estimator(only(files, "sklearn"), trusted), contract)
 
 
 def load_estimator(data: bytes, trusted: Sequence[str] = ()) -> Any:
-    """Return the estimator itself; see ``load``."""
+    """Return the estimator of skops bytes itself; see ``load``."""
     wanted = untrusted_types(data)
     refused = sorted(set(wanted) - set(trusted))
     if refused:
@@ -64,7 +65,10 @@ def load_estimator(data: bytes, trusted: Sequence[str] = ()) -> Any:
             "Look at these types, then register it again with trusted=[...] naming them.",
             types=refused,
         )
-    return _skops().loads(data, trusted=[*wanted, *SAFE_TYPES])
+    try:
+        return _skops().loads(data, trusted=[*wanted, *SAFE_TYPES])
+    except Exception as error:  # whatever a damaged file makes constructors raise
+        raise CorruptError(f"this skops file cannot be read: {type(error).__name__}: {error}") from error
 
 
 def untrusted_types(data: bytes) -> list[str]:
@@ -84,8 +88,9 @@ def untrusted_types(data: bytes) -> list[str]:
     return sorted(set(found) - SAFE_TYPES)
 
 
-def describe(data: bytes) -> dict[str, Any]:
-    """Return which types beyond the defaults skops bytes would construct, without constructing any."""
+def describe(files: Files) -> dict[str, Any]:
+    """Return which types beyond the defaults a skops file would construct, without constructing any."""
+    data = only(files, "sklearn")
     return {"untrusted": untrusted_types(data), "bytes": len(data)}
 
 
@@ -93,7 +98,7 @@ class SklearnPredictor:
     """An estimator that answers with the contract's outputs, on one thread."""
 
     def __init__(self, estimator: Any, contract: Contract) -> None:
-        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no types
+        from threadpoolctl import ThreadpoolController
 
         # Looking for thread pools costs milliseconds, so it is done once and not for each answer.
         self._threads = ThreadpoolController()

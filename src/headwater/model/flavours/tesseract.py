@@ -1,13 +1,11 @@
 """Tesseract: a ``*.traineddata`` file that reads one line of writing, answered by tesserocr with one thread.
 
-The contract's one input is a picture file in base64 (PNG, JPEG, TIFF); the outputs are the text, spaces as one, and
-the mean confidence of its words between 0 and 1.
+The contract's one input is a picture file (PNG, JPEG, TIFF), an ``image`` or a ``str`` of base64; the outputs are the
+text, spaces as one, and the mean confidence of its words between 0 and 1.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import os
 import tempfile
@@ -21,47 +19,63 @@ import numpy as np
 
 from headwater.errors import CorruptError, InvalidInputError, MissingExtraError
 
-from ..contract import Contract
+from ..contract import Contract, Field
+from ..media import from_base64
+from .files import Files, given_files, only
 from .outputs import Array
 
 ENGINES = ("tesserocr",)
+FILE = "model.traineddata"
 _LANGUAGE = "model"
+_SUGGESTED = Contract(
+    inputs=(Field(name="image", type="image", description="a line of writing"),),
+    outputs=(
+        Field(name="text", type="str"),
+        Field(name="confidence", type="float", minimum=0.0, maximum=1.0, description="mean of the words' confidences"),
+    ),
+)
 
 
-def save(estimator: Any, contract: Contract) -> bytes:
-    """Return the bytes of a model that was trained elsewhere: there is nothing to convert.
+def save(model: Any, contract: Contract) -> dict[str, bytes]:
+    """Return the file of a model that was trained elsewhere: there is nothing to convert.
 
     Raises:
-        InvalidInputError: it is not the content of a ``*.traineddata`` file.
+        InvalidInputError: it is neither the bytes of a ``*.traineddata`` file nor its path.
+        CorruptError: the file is no such file.
     """
-    if not isinstance(estimator, bytes):
-        raise InvalidInputError("a Tesseract model is given as the bytes of its traineddata file.")
-    return estimator
+    files = {FILE: model} if isinstance(model, bytes) else given_files(model, "a Tesseract model")
+    describe(files)
+    return {FILE: only(files, "tesseract")}
 
 
-def load(data: bytes, contract: Contract, trusted: Sequence[str] = ()) -> TesseractPredictor:
+def load(files: Files, contract: Contract, trusted: Sequence[str] = ()) -> TesseractPredictor:
     """Return the model of a traineddata file, ready to read; ``trusted`` is not needed, the file holds no code.
 
     Raises:
         CorruptError: Tesseract cannot use the bytes.
         MissingExtraError: tesserocr is not installed.
     """
-    return TesseractPredictor(data, contract)
+    return TesseractPredictor(only(files, "tesseract"), contract)
 
 
-def describe(data: bytes) -> dict[str, Any]:
+def describe(files: Files) -> dict[str, Any]:
     """Return the components of a traineddata file with their sizes in bytes.
 
     Raises:
         CorruptError: the bytes are no such file.
     """
+    data = only(files, "tesseract")
     count = int.from_bytes(data[:4], "little", signed=True)
     if not 0 < count <= 64 or len(data) < 4 + 8 * count:
         raise CorruptError("these bytes are not a traineddata file: its table of components is missing.")
     offsets = [int.from_bytes(data[4 + 8 * n : 12 + 8 * n], "little", signed=True) for n in range(count)]
     starts = sorted({each for each in offsets if each >= 0} | {len(data)})
     sizes = {n: starts[starts.index(each) + 1] - each for n, each in enumerate(offsets) if each >= 0}
-    return {"components": {_COMPONENTS.get(n, str(n)): size for n, size in sizes.items()}, "bytes": len(data)}
+    return {
+        "components": {_COMPONENTS.get(n, str(n)): size for n, size in sizes.items()},
+        "contract": _SUGGESTED,
+        "bytes": len(data),
+    }
 
 
 class TesseractPredictor:
@@ -81,7 +95,7 @@ class TesseractPredictor:
         """
         name = self._contract.inputs[0].name
         with self._lock:
-            found = [self._read(_decoded(each)) for each in columns[name].tolist()]
+            found = [self._read(each if isinstance(each, bytes) else from_base64(each)) for each in columns[name]]
         made: dict[str, Array] = {
             "text": np.array([text for text, _ in found], object), "confidence": np.array([sure for _, sure in found])
         }  # fmt: skip
@@ -124,13 +138,6 @@ def reading(data: bytes) -> Iterator[Callable[[bytes], tuple[str, float]]]:
         yield read
     finally:
         api.End()
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidInputError(f"the picture is not base64: {error}.") from error
 
 
 # Of tesseract's src/ccutil/tessdatamanager.h; those of the older engine go by their number.

@@ -1,28 +1,18 @@
-"""Models: versions with their evidence, releases, and deciding on a request."""
+"""Models: versions with their evidence, and their releases."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from headwater.api.identity import project_of
 from headwater.evaluate import list_evidence
+from headwater.evaluate.words import card_words
 from headwater.model import channels, get_model, get_model_version, list_model_versions, list_models
 from headwater.project import Project
-from headwater.release import (
-    approve,
-    get_release_request,
-    list_release_requests,
-    reject,
-    release_log,
-    request_release,
-    rollback,
-)
+from headwater.release import list_release_requests, release_log
 
-from ..forms import checked_form
 from ..rendering import page
 from .common import asked, colour_of, read
 
@@ -69,6 +59,7 @@ async def version_page(request: Request) -> Response:
         return {
             "version": version,
             "evidence": list_evidence(project, version.ref),
+            "words": card_words(project, version.id).words,
             "places": [name for name, each in channels(project, version.model).items() if each.id == version.id],
         }
 
@@ -81,67 +72,6 @@ async def version_page(request: Request) -> Response:
         **_measured(found["evidence"]),
         **found,
     )
-
-
-async def releases_page(request: Request) -> Response:
-    """GET /releases: what waits, and what was in production when."""
-    at = asked(request, "at") or None
-
-    def look(project: Project) -> dict[str, Any]:
-        return {
-            "waiting": list_release_requests(project, status="waiting"),
-            "requests": list_release_requests(project, limit=30),
-            "releases": release_log(project, at=at, limit=50),
-        }
-
-    return page(
-        request, "releases.html", title="Releases", at=at or "", colour_of=colour_of, **await read(request, look)
-    )
-
-
-async def request_page(request: Request) -> Response:
-    """GET /releases/{request}: the gates, what they looked at, and approve or reject with a reason."""
-    identifier = request.path_params["request"]
-
-    def look(project: Project) -> dict[str, Any]:
-        asked_for = get_release_request(project, identifier)
-        before = get_model_version(project, asked_for.replaces) if asked_for.replaces else None
-        return {"asked": asked_for, "version": get_model_version(project, asked_for.version), "before": before}
-
-    found = await read(request, look)
-    title = f"{found['asked'].model} v{found['asked'].number} → {found['asked'].channel}"
-    return page(request, "request.html", title=title, colour_of=colour_of, **found)
-
-
-async def decide_form(request: Request) -> Response:
-    """POST /releases/{request}/decide: approve or reject, with a reason."""
-    form = await checked_form(request)
-    act = approve if form.get("decision") == "approve" else reject
-    identifier = request.path_params["request"]
-    await run_in_threadpool(act, project_of(request), identifier, form.get("reason", ""))
-    return RedirectResponse(f"/releases/{identifier}", 303)
-
-
-async def request_release_form(request: Request) -> Response:
-    """POST /models/{model}/{version}/request: ask that a channel point to this version."""
-    form = await checked_form(request)
-    ref = f"{request.path_params['model']}@{request.path_params['version']}"
-    made = await run_in_threadpool(
-        request_release, project_of(request), ref, form.get("channel", ""), form.get("reason", "")
-    )
-    return RedirectResponse(f"/releases/{made.id}", 303)
-
-
-async def rollback_form(request: Request) -> Response:
-    """POST /models/{model}/rollback/{channel}: put back what was there before."""
-    form = await checked_form(request)
-    model, channel = request.path_params["model"], request.path_params["channel"]
-
-    def act(project: Project) -> None:
-        rollback(project, model, channel, to=form.get("to") or None, reason=form.get("reason", ""))
-
-    await run_in_threadpool(act, project_of(request))
-    return RedirectResponse(f"/models/{model}", 303)
 
 
 def _measured(evidence: list[Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 from headwater.errors import InvalidInputError, NotFoundError
 from headwater.project import Project
 
-from .gates import Gate, GateReader
-from .values import GateResult
+from ..values import GateResult
+from .reader import Gate, GateReader
 
 
 def python_gate(project: Project, function: str) -> Gate:

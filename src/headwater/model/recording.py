@@ -1,0 +1,100 @@
+"""Recording what an HTTP API answers to a dataset, so that it can be measured again without asking it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from headwater.errors import HeadwaterError, InvalidInputError, RefusedError, UnavailableError
+from headwater.lake import resolve, scan
+from headwater.project import Project
+
+from .columns import input_columns, take
+from .flavours import api, files_of
+from .registry import get_model_version, register
+from .values import ModelFile
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of recording: the version that holds the answers, how many it has, what was asked and spent for it.
+
+    ``ended`` says why it ended before the last row; empty when it did not.
+    """
+
+    version: str
+    label: str
+    recorded: int
+    calls: int
+    cost: float
+    currency: str
+    ended: str = ""
+
+
+def record_answers(
+    project: Project,
+    ref: str,
+    data: str,
+    *,
+    where: str | None = None,
+    limit: int = 10_000,
+    tell: Callable[[int, int], None] | None = None,
+) -> Recorded:
+    """Ask the API of a version for each row of a dataset, and return the new version that keeps the answers.
+
+    It is asked from here, with the credentials of this process's environment. Rows that are recorded are not asked
+    again. What was answered is kept also when the vendor or the cost ends it early. ``tell`` is called with rows done
+    and in all.
+
+    Raises:
+        NotFoundError: there is no such version or data.
+        InvalidInputError: the version is no API, or the data lacks an input.
+        RefusedError, UnavailableError: the very first row could not be asked.
+    """
+    version = get_model_version(project, ref)
+    if version.flavour != "api":
+        raise InvalidInputError(f"{version.label} is of the flavour '{version.flavour}': only an 'api' is recorded.")
+    fields = version.contract.inputs
+    source = resolve(project, data)
+    table = scan(project, source.ref, columns=[field.name for field in fields], where=where)
+    columns = take(input_columns(fields, table), slice(0, limit))
+    predictor = api.load(files_of(version, project.objects.get, "api"), version.contract)
+    before = len(predictor.recorded)
+    ended: HeadwaterError | None = None
+    rows = len(next(iter(columns.values())))
+    for row in range(rows):
+        try:
+            predictor.predict(take(columns, slice(row, row + 1)))
+        except (RefusedError, UnavailableError) as error:
+            ended = error
+            break
+        if tell is not None:
+            tell(row + 1, rows)
+    if ended is not None and len(predictor.recorded) == before:
+        raise ended
+    made = version
+    if len(predictor.recorded) > before:
+        answers = api.write_answers(predictor.recorded)
+        kept = tuple(file for file in version.files if file.name != api.ANSWERS)
+        file = ModelFile(name=api.ANSWERS, digest=project.objects.put(answers), size=len(answers), flavour="api")
+        made = register(
+            project,
+            version.model,
+            files=(*kept, file),
+            contract=version.contract,
+            params={**version.params, "recorded": len(predictor.recorded)},
+            metrics=version.metrics,
+            trained_on=[f"version:{source.id}"],
+            parent=version.id,
+            card=version.card,
+        )
+    usage = predictor.usage()
+    return Recorded(
+        version=made.id,
+        label=made.label,
+        recorded=len(predictor.recorded),
+        calls=usage.calls,
+        cost=usage.cost,
+        currency=usage.currency,
+        ended=ended.message if ended is not None else "",
+    )

@@ -1,0 +1,45 @@
+"""The gate that wants people to have looked at the version before anybody asks to release it."""
+
+from __future__ import annotations
+
+from headwater.access.approvals import same_person
+
+from ..reviews import Review
+from ..values import GateResult
+from .reader import Gate, GateReader
+
+
+def reviewer_gate(*, role: str = "", people: int = 1, authenticated: bool = False) -> Gate:
+    """Open where enough people other than the author approved of the version, and nobody objects.
+
+    ``role`` counts only those who held it when they said so (an admin holds all); ``authenticated`` only those who
+    were signed in. Each person's last word counts.
+    """
+    name = f"reviewer:{role}" if role else "reviewer"
+    as_role = f" as {role}" if role else ""
+    wants = f"{people} {'person' if people == 1 else 'people'} other than the author to approve of it{as_role}"
+
+    def look(reader: GateReader) -> GateResult:
+        last: dict[str, Review] = {}
+        for each in reader.reviews():
+            last[" ".join(each.by.split()).casefold()] = each
+        against = [each for each in last.values() if each.decision == "reject"]
+        agreed = [each for each in last.values() if each.decision == "approve" and counts(each, reader)]
+        said = [f"{each.by} approved: {each.reason}" for each in agreed]
+        said += [f"{each.by} objects: {each.reason}" for each in against]
+        is_open = len(agreed) >= people and not against
+        return GateResult(
+            name=name,
+            open=is_open,
+            found="; ".join(said) or "nobody who counts has reviewed it",
+            wants=wants,
+            looked_at=tuple(each.ref for each in (*agreed, *against)),
+            do="" if is_open else f"hw release review {reader.version.label} approve --reason WHY",
+        )
+
+    def counts(review: Review, reader: GateReader) -> bool:
+        if same_person(review.by, reader.version.author) or (authenticated and review.claimed):
+            return False
+        return not role or bool({"admin", role} & set(review.roles))
+
+    return look

@@ -1,0 +1,106 @@
+"""Taking in predictions that were made elsewhere: by a process that follows a channel by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from headwater import canonical
+from headwater.errors import InvalidInputError
+from headwater.ids import parse
+from headwater.model import Execution, ModelVersion, get_model_version
+from headwater.operation import operation
+from headwater.project import LocalProject, Project
+
+from . import recording
+from .keeping import Keeping, commitment_key
+from .outcomes import known_predictions
+from .recent import recent_ids
+from .settings import read_settings
+
+MOST = 10_000
+
+
+class MadePrediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One prediction made elsewhere; as the event of that name, with the version by id and bytes in canonical form."""
+
+    prediction: str
+    batch: str
+    position: int
+    batch_size: int
+    version: str
+    channel: str
+    occurred_at: int
+    inputs: bytes
+    outputs: bytes
+    latency_us: int
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """How many predictions were kept now, and how many had been kept before."""
+
+    kept: int
+    known: int
+
+
+@operation("serve.predictions.receive", needs="serve:predict", audited=False)
+def receive_predictions(project: Project, predictions: Sequence[MadePrediction], execution: Execution) -> Received:
+    """Keep predictions that were computed elsewhere, each once however often it is sent.
+
+    Of their inputs is kept what the model's policy and the contract's personal fields leave.
+
+    Raises:
+        InvalidInputError: there are too many, an id is none, or bytes are not canonical.
+        NotFoundError: a model version is not of this project.
+        StorageError: the disk or the database failed; send them again.
+    """
+    if len(predictions) > MOST:
+        raise InvalidInputError(f"{len(predictions):,} predictions at once; at most {MOST:,} may be sent.")
+    ids = [parse(each.prediction) for each in predictions]
+    models = {each.version: get_model_version(project, each.version) for each in predictions}
+    rows = {identifier: _rows(each) for identifier, each in zip(ids, predictions, strict=True)}
+    known = known_predictions(project, ids)
+    new = {identifier: each for identifier, each in zip(ids, predictions, strict=True) if identifier not in known}
+    digest = recording.record_execution(project, execution)
+    keepings = {version.id: _keeping(project, version) for version in models.values()}
+    events = [
+        {
+            "prediction": identifier,
+            "batch": each.batch,
+            "position": each.position,
+            "batch_size": each.batch_size,
+            "model": models[each.version].model,
+            "version": models[each.version].id,
+            "channel": each.channel,
+            "occurred_at": each.occurred_at,
+            "execution": digest,
+            "latency_us": each.latency_us,
+            "caller": project.actor.name,
+            **keepings[models[each.version].id].row(identifier, *rows[identifier]),
+        }
+        for identifier, each in new.items()
+    ]
+    project.events.append(recording.PREDICTIONS.name, events)
+    recent_ids(project.events).add(new)
+    return Received(kept=len(new), known=len(predictions) - len(new))
+
+
+def _keeping(project: Project, version: ModelVersion) -> Keeping:
+    settings = read_settings(project.settings).of(version.model)
+    return Keeping(settings, version.contract, commitment_key(cast(LocalProject, project)))
+
+
+def _rows(given: MadePrediction) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the inputs and outputs of a prediction."""
+    try:
+        inputs, outputs = canonical.decode(given.inputs), canonical.decode(given.outputs)
+    except msgspec.DecodeError:
+        inputs = outputs = None
+    if not isinstance(inputs, dict) or not isinstance(outputs, dict) or not 0 <= given.position < given.batch_size:
+        raise InvalidInputError(
+            f"prediction '{given.prediction}' cannot be kept: its inputs or outputs are no canonical row, or its "
+            "position is beyond its batch."
+        )
+    return inputs, outputs

@@ -1,0 +1,265 @@
+"""Canaries, shadows and an absent ledger, as they are served."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from headwater.errors import InvalidInputError, UnavailableError
+from headwater.ledger import Ledger, WriteTx
+from headwater.model import ContractError, ModelVersion
+from headwater.project import LocalProject
+from headwater.serve import Engine
+from headwater.serve.deployments import Deployment, Fleet
+from headwater.serve.failures import FAILURES, is_fault
+from headwater.serve.shadowing import SHADOWS
+from headwater.serve.traffic import WHOLE, Following, Route, changed_over, picked, place_of, told
+from tests.serve.models import add_version, point, row
+
+
+def roll_out(project: LocalProject, version: ModelVersion, kind: str, share: int, step: int = 1) -> None:
+    """Record a rollout beside what production points to, as a release does."""
+
+    def change(tx: WriteTx) -> None:
+        tx.execute("UPDATE rollouts SET status = 'withdrawn', step = step + 1 WHERE status = 'open'")
+        if share >= 0:
+            tx.insert(
+                "rollouts", id=tx.new_id(), place=f"{version.model}/production", model=version.model,
+                channel="production", kind=kind, version=version.id, number=version.number,
+                stable=tx.pointer("channel", f"{version.model}/production"), request=None, stages="[]", rules="null",
+                stage=0, share=share, step=step, status="open", why="", person="ann", claimed=1, reason="test",
+                started_at=tx.now, stage_at=tx.now, ended_at=None,
+            )  # fmt: skip
+        tx.announce("rollout", f"rollout:{tx.new_id()}")
+
+    with project.ledger.write() as tx:
+        change(tx)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def candidate_ready(engine: Engine) -> bool:
+    lane = engine._fleet.lane("delay", "production")
+    return lane is not None and lane.candidate is not None
+
+
+@pytest.fixture
+def versions(sqlite_project: LocalProject) -> tuple[ModelVersion, ModelVersion]:
+    old, new = add_version(sqlite_project, 2), add_version(sqlite_project, 3)
+    point(sqlite_project, old)
+    return old, new
+
+
+def test_a_canary_answers_its_share_of_requests_and_each_answer_says_by_which_version(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion]
+) -> None:
+    old, new = versions
+    with Engine(sqlite_project) as engine:
+        right = {each.id: engine._fleet._deploy(sqlite_project, ("delay", "production"), each.id) for each in versions}
+        expected = {key: each.loaded.predict([row()]) for key, each in right.items()}
+        roll_out(sqlite_project, new, "canary", 3000)
+        wait_until(lambda: candidate_ready(engine))
+
+        answers = [engine.predict("delay", [row()]) for _ in range(300)]
+        roll_out(sqlite_project, new, "canary", -1)
+        wait_until(lambda: not candidate_ready(engine))
+        after = {engine.predict("delay", [row()]).model_version for _ in range(50)}
+
+    by = Counter(each.model_version for each in answers)
+    assert set(by) == {old.id, new.id}
+    assert 45 < by[new.id] < 145  # 90 expected; a sound count misses this once in 10^7
+    for each in answers:
+        [said] = each.predictions
+        assert {key: value for key, value in said.items() if key != "id"} == expected[each.model_version][0]
+    assert after == {old.id}
+
+
+def test_a_request_that_a_canary_fails_is_answered_whole_by_the_present_version(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = versions
+    with Engine(sqlite_project) as engine:
+        roll_out(sqlite_project, new, "canary", WHOLE)
+        wait_until(lambda: candidate_ready(engine))
+        lane = engine._fleet.lane("delay", "production")
+        assert lane is not None and lane.candidate is not None
+
+        def broken(rows: Any, **more: Any) -> Any:
+            raise ValueError("out of range")
+
+        monkeypatch.setattr(lane.candidate.loaded, "predict", broken)
+        answers = [engine.predict("delay", [row(), row(1)]) for _ in range(5)]
+
+    assert {each.model_version for each in answers} == {old.id}
+    kept = sqlite_project.events.query("SELECT * FROM serve_failures", streams=[FAILURES.name]).dicts()
+    assert [(each["version"], each["kind"], each["answered_by"]) for each in kept] == [
+        (new.id, "ValueError", old.id)
+    ] * 5
+
+
+def test_what_the_caller_did_wrong_is_no_fault_of_a_canary(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion]
+) -> None:
+    with Engine(sqlite_project) as engine:
+        roll_out(sqlite_project, versions[1], "canary", WHOLE)
+        wait_until(lambda: candidate_ready(engine))
+        with pytest.raises(ContractError):
+            engine.predict("delay", [{"distance": "far"}])
+        with pytest.raises(InvalidInputError):
+            engine.predict("delay", [])
+
+    assert sqlite_project.events.query("SELECT 1 FROM serve_failures", streams=[FAILURES.name]).fetchall() == []
+    assert is_fault(ValueError())
+    assert not is_fault(InvalidInputError("x"))
+
+
+def test_a_shadow_sees_each_request_and_answers_nobody(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion]
+) -> None:
+    old, new = versions
+    with Engine(sqlite_project) as engine:
+        roll_out(sqlite_project, new, "shadow", 0)
+        wait_until(lambda: candidate_ready(engine))
+        answers = [engine.predict("delay", [row(), row(1)]) for _ in range(10)]
+        expected = engine._fleet._deploy(sqlite_project, ("delay", "production"), new.id).loaded.predict([row()])
+
+    assert {each.model_version for each in answers} == {old.id}
+    kept = sqlite_project.events.query("SELECT * FROM serve_shadows", streams=[SHADOWS.name]).dicts()
+    ids = {each["id"] for answer in answers for each in answer.predictions}
+    assert {each["prediction"] for each in kept} == ids
+    assert {(each["version"], each["answered_by"], each["agrees"]) for each in kept} == {(new.id, old.id, False)}
+    assert len(kept) == 20 and expected
+
+
+def test_a_shadow_that_breaks_or_is_slow_changes_no_answer(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.serve.shadowing.MOST_WAITING", 4)
+    with Engine(sqlite_project) as engine:
+        roll_out(sqlite_project, versions[1], "shadow", 0)
+        wait_until(lambda: candidate_ready(engine))
+        lane = engine._fleet.lane("delay", "production")
+        assert lane is not None and lane.shadow is not None
+
+        def slow(rows: Any, **more: Any) -> Any:
+            time.sleep(0.05)
+            raise ValueError("no")
+
+        monkeypatch.setattr(lane.shadow.loaded, "predict", slow)
+        start = time.monotonic()
+        for _ in range(12):
+            assert engine.predict("delay", [row()]).model_version == versions[0].id
+        assert time.monotonic() - start < 0.5
+
+    kept = sqlite_project.events.query("SELECT error, left_out FROM serve_shadows", streams=[SHADOWS.name]).dicts()
+    assert {each["error"] for each in kept} == {"ValueError: no"}
+    assert len(kept) < 12
+
+
+@contextmanager
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every transaction of every ledger fail, as with a database that is gone."""
+
+    def gone(self: Ledger, *_: Any) -> Any:
+        raise UnavailableError("the database does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_begin", gone)
+        yield
+
+
+def test_serving_goes_on_from_the_last_known_release_while_the_ledger_is_away_and_says_so(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = versions
+    with Engine(sqlite_project) as engine:
+        assert engine.predict("delay", [row()]).notice == ""
+        with away(monkeypatch):
+            wait_until(lambda: engine.notice() != "")
+            without = engine.predict("delay", [row()])
+            assert engine.only_model() == "delay"
+        point(sqlite_project, new)
+        wait_until(lambda: engine.deployment("delay").version.id == new.id)
+        again = engine.predict("delay", [row()])
+
+    assert (without.model_version, again.model_version, again.notice) == (old.id, new.id, "")
+    assert "last known release" in without.notice
+    assert "does not answer" in without.notice
+    kept = sqlite_project.events.query("SELECT count(*) FROM predictions", streams=["predictions"]).fetchall()
+    assert kept == [(3,)]
+
+
+def test_a_ledger_that_hangs_is_noticed_too(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.serve.deployments.AWAY_S", 0.2)
+    real = Ledger._begin
+
+    def hanging(self: Ledger, *given: Any) -> Any:
+        time.sleep(1.5)
+        return real(self, *given)
+
+    with Engine(sqlite_project) as engine:
+        monkeypatch.setattr(Ledger, "_begin", hanging)
+        wait_until(lambda: "has not answered" in engine.notice(), 5)
+        assert engine.predict("delay", [row()]).model_version == versions[0].id
+        monkeypatch.setattr(Ledger, "_begin", real)
+
+
+def test_going_back_takes_no_loading_and_does_not_wait_for_another_that_loads(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = versions
+    other = add_version(sqlite_project, 1, model="slow")
+    point(sqlite_project, other)
+    with Engine(sqlite_project) as engine:
+        point(sqlite_project, new)
+        wait_until(lambda: engine.deployment("delay").version.id == new.id)
+        real = Fleet._deploy
+
+        def slowly(self: Fleet, project: Any, key: Any, head: str) -> Deployment:
+            time.sleep(3)
+            return real(self, project, key, head)
+
+        monkeypatch.setattr(Fleet, "_deploy", slowly)
+        point(sqlite_project, add_version(sqlite_project, 3, model="slow"))
+        wait_until(engine._fleet._loading.locked)
+        start = time.monotonic()
+        point(sqlite_project, old)
+        wait_until(lambda: engine.deployment("delay").version.id == old.id)
+
+        assert time.monotonic() - start < 1
+        assert engine._fleet._loading.locked()
+
+
+def test_a_key_keeps_its_version_while_the_share_grows_and_shares_are_what_they_say() -> None:
+    def route(share: int) -> Route:
+        return Route(revision=1, stable="a", candidate="b", kind="canary", share=share, rollout="r")
+
+    keys = [f"caller-{number}" for number in range(20_000)]
+    small = {key for key in keys if picked(route(500), key) == "b"}
+    large = {key for key in keys if picked(route(2500), key) == "b"}
+
+    assert small < large
+    assert 0.04 < len(small) / len(keys) < 0.06
+    assert 0.24 < len(large) / len(keys) < 0.26
+    assert place_of("r", keys[0]) != place_of("q", keys[0]) or place_of("r", keys[1]) != place_of("q", keys[1])
+    assert picked(route(0), keys[0]) == "a"
+
+
+def test_an_older_route_changes_nothing() -> None:
+    now = told(Following(), Route(revision=5, stable="b"))
+
+    assert told(now, Route(revision=4, stable="a")) == now
+    assert changed_over(now, set()).answering is None
+    assert changed_over(now, {"b"}).answering == Route(revision=5, stable="b")
