@@ -8,9 +8,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # uv fills the environment in 10 s, pip in 60; `make setup INSTALLER=pip` where uv cannot reach your package index.
 INSTALLER ?= uv
-WORKERS ?= 2
+WORKERS ?= 3
 PY := .venv/bin/python
 READY := .venv/.ready
+ENGINES := build/engines
 PACKAGES := postgresql chromium strace wrk \
   tesseract-ocr tesseract-ocr-eng wamerican-small fonts-sjfonts fonts-breip fonts-dkg-handwriting fonts-comic-neue \
   fonts-tlwg-purisa-otf fonts-ecolier-court fonts-femkeklaver fonts-rufscript
@@ -59,6 +60,13 @@ test: setup ## run the tests, but for those marked long; ARGS="-k name" chooses
 .PHONY: test-long
 test-long: setup ## run the tests marked long
 	@$(PY) -m pytest -q -n $(WORKERS) -m long -o faulthandler_timeout=1800 $(ARGS)
+
+.PHONY: test-extra
+test-extra: setup ## run the tests of engines that the lock leaves out, PyTorch and MLflow (6 GB in build/engines)
+	@test -x $(ENGINES)/bin/python || .venv/bin/uv venv -q --python $(PY) $(ENGINES)
+	@.venv/bin/uv pip install -q --python $(ENGINES)/bin/python mlflow-skinny pytest pytest-xdist \
+	  --editable '.[postgres,pandas,sklearn,onnx,xgboost,lightgbm,huggingface,mlflow,ocr,torch]'
+	@$(ENGINES)/bin/python -m pytest -q tests/model/test_every_flavour.py tests/model/test_mlflow.py $(ARGS)
 
 .PHONY: check
 check: setup ## lint, format, types and floors, as CI does

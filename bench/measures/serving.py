@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.load import Load, drive
 from bench.process import Server, free_port, run, serving
-from bench.servers import Start, floor_server, our_server_in
+from bench.servers import MODEL_SERVERS, Start, fit_for_peer, floor_server, our_server_in
 from bench.setting import PROGRAMS, PYTHON, Setting, new_project
 from bench.values import Comparison, Contender, Go, Goal, Quantity, Sample
 
@@ -40,6 +40,7 @@ def served(setting: Setting) -> Iterator[list[Comparison]]:
             "floor",
             lambda place: _start(floor_server(place, free_port(), "predict_app", more)),
         ),
+        *(_peer(setting, folder / peer, peer) for peer in MODEL_SERVERS),
     )
     with ExitStack() as servers:
         up = {
@@ -60,6 +61,16 @@ def served(setting: Setting) -> Iterator[list[Comparison]]:
                 warm=True,
             ),
         ]
+
+
+def _peer(setting: Setting, folder: Path, peer: str) -> Contender:
+    name, start = MODEL_SERVERS[peer]
+
+    def make(program: Path) -> Go:
+        fit_for_peer(peer, program, folder)
+        return lambda place: _start(start(program, folder, free_port()))
+
+    return setting.peer(name, peer, peer, make)
 
 
 def _project(folder: Path, program: str) -> Path:

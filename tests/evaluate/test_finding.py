@@ -5,7 +5,7 @@ import pytest
 
 from headwater.errors import InvalidInputError
 from headwater.evaluate import find_bad_slices
-from headwater.evaluate.slice_search import conditions_of, search_slices
+from headwater.evaluate.slice_search import _p_of_all, conditions_of, search_slices
 from headwater.project import LocalProject
 from tests.evaluate.measured import register_forest
 from tests.model.delays import flights
@@ -38,6 +38,36 @@ def test_where_nothing_is_worse_hardly_anything_is_confirmed() -> None:
     alarms = sum(any(each["confirmed"] for each in search_slices(*noise(1000, seed))["found"]) for seed in range(60))
 
     assert alarms <= 8
+
+
+def test_a_slice_on_which_every_row_is_wrong_and_none_elsewhere_is_confirmed() -> None:
+    columns, _ = noise(1000, 4)
+    wrong = (columns["carrier"] == "YX").astype(float)
+
+    found = search_slices(columns, wrong)["found"]
+
+    assert (found[0]["slice"], found[0]["confirmed"], found[0]["gap"]["value"]) == ("carrier=YX", True, 1.0)
+    assert found[0]["p"] < 1e-50
+
+
+def test_without_a_spread_the_p_value_is_that_of_drawing_just_these_rows() -> None:
+    assert _p_of_all(1.0, 2, 2) == pytest.approx(1 / 6)  # of 4 rows 2 are drawn in 6 ways
+    assert _p_of_all(1.0, 1, 999) == pytest.approx(1 / 1000)
+    assert [_p_of_all(gap, 500, 500) for gap in (0.0, -1.0)] == [1.0, 1.0]  # no gap, or one the other way
+
+
+def test_a_slice_is_confirmed_by_enough_rows_of_the_confirming_half_too() -> None:
+    rows = 1000
+    halves = np.random.default_rng(0).permutation(rows)  # as the search divides them: its first half finds
+    hub = np.full(rows, "other", object)
+    hub[halves[:60]] = hub[halves[-20:]] = "north"
+    losses = np.random.default_rng(1).normal(0, 1, rows) + 2.0 * (hub == "north")
+
+    few = search_slices({"hub": hub}, losses)["found"]
+    enough = search_slices({"hub": hub}, losses, least_rows=20)["found"]
+
+    assert [(each["slice"], each["confirmed"], each["p"]) for each in few] == [("hub=north", False, 1.0)]
+    assert [(each["slice"], each["confirmed"]) for each in enough] == [("hub=north", True)]
 
 
 def test_the_signs_of_bias_are_both_found() -> None:
@@ -91,3 +121,6 @@ def test_a_loss_that_the_task_has_not_and_a_column_that_is_not_there_are_refused
         find_bad_slices(sqlite_project, "delay@v1", flights(9, 200), "late", loss="cer")
     with pytest.raises(InvalidInputError, match="no column 'gate'"):
         find_bad_slices(sqlite_project, "delay@v1", flights(9, 200), "late", columns=["gate"])
+    for most, least_rows in ((0, 30), (10, 1)):  # of no slice or no rows nothing can be said
+        with pytest.raises(InvalidInputError, match="at least 1 slice of at least 2 rows"):
+            find_bad_slices(sqlite_project, "delay@v1", flights(9, 200), "late", most=most, least_rows=least_rows)

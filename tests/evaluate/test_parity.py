@@ -110,6 +110,16 @@ def test_an_export_that_answers_otherwise_on_a_missing_value_or_an_unseen_text_f
     assert "bound the input in the contract" in unseen["why"]
 
 
+def test_two_forms_that_both_refuse_the_rows_have_not_been_compared() -> None:
+    def refuses(columns: Mapping[str, Any]) -> dict[str, Any]:
+        raise ValueError("the engine is not there")
+
+    body = check_parity(STEP, refuses, refuses, FRAME, narrow=step)
+
+    assert (body["passed"], body["evaluated"]["rows"], body["searched"]["rows"]) == (False, 0, 0)
+    assert "both refuse the data (ValueError: the engine is not there)" in body["why"]
+
+
 def test_a_tie_between_labels_may_fall_either_way() -> None:
     contract = Contract(
         inputs=(Field(name="x", type="float"),),

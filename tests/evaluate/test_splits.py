@@ -7,7 +7,8 @@ import pandas
 import pytest
 
 from headwater.errors import InvalidInputError
-from headwater.evaluate import check_leakage, evaluate_model, make_split
+from headwater.evaluate import check_leakage, evaluate_model, leaking, make_split
+from headwater.evaluate.leaking import leakage_checks
 from headwater.evaluate.near import alike_texts, nearly_in, row_keys
 from headwater.lake import add_table, put_table, resolve, scan
 from headwater.lake.versions import commit
@@ -161,6 +162,56 @@ def test_texts_that_nearly_repeat_one_another_are_a_leak(sqlite_project: LocalPr
     assert check_leakage(sqlite_project, clean.ref).body["passed"]
     found = by_check(check_leakage(sqlite_project, leaky.ref).body)["near-duplicates of review"]
     assert (found["passed"], found["found"]) == (False, 20)
+
+
+def texts(count: int, seed: int = 0) -> list[str]:
+    random = np.random.default_rng(seed)
+    words = np.array([f"word{k}" for k in range(400)])
+    return [" ".join(random.choice(words, 12)) for _ in range(count)]
+
+
+def alike(train: list[Any], test: list[Any]) -> dict[str, Any]:
+    """Return the check of a column of texts, beside one that differs in every row."""
+    parts = {
+        name: {"review": np.array(each, object), "row": np.arange(len(each)) + 1000.0 * place}
+        for place, (name, each) in enumerate((("train", train), ("test", test)))
+    }
+    return by_check({"checks": leakage_checks(parts, ["review", "row"], group="", time="")})[
+        "near-duplicates of review"
+    ]
+
+
+def test_texts_that_are_copied_word_for_word_beside_other_values_are_a_leak() -> None:
+    reviews = texts(300)
+
+    copied = alike(reviews[:200], [*reviews[200:], *reviews[:5]])
+    whole = alike(reviews[:200], reviews[:50])
+
+    assert (copied["passed"], copied["found"], copied["of"]) == (False, 5, 105)
+    assert copied["sample"][0]["earlier"] == copied["sample"][0]["text"] == reviews[0]
+    assert (whole["passed"], whole["found"]) == (False, 50)
+
+
+def test_texts_that_come_again_and_again_in_each_part_and_missing_ones_are_none() -> None:
+    kinds = texts(5)
+
+    found = alike([*kinds * 40, None], [*kinds * 20, None])
+
+    assert (found["passed"], found["found"], found["of"]) == (True, 100, 100)
+
+
+def test_of_very_many_texts_some_are_drawn_and_the_check_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaking, "_MOST_TEXTS", 100)
+    reviews = texts(1000)
+    near = [f"{text}!" for text in reviews[300:600]]  # behind the first hundred on both sides
+
+    clean = alike(reviews[:600], reviews[600:])
+    leaky = alike(reviews[:600], [*reviews[600:], *near])
+    verbatim = alike(reviews[:600], [*reviews[600:], *reviews[590:600]])
+
+    assert [each["passed"] for each in (clean, leaky, verbatim)] == [True, False, False]
+    assert "drawn at random: 100 of 400 in test against 100 of 600 before" in clean["why"]
+    assert verbatim["found"] == 10
 
 
 def test_alike_texts_are_told_with_how_much_they_share() -> None:

@@ -17,6 +17,9 @@ from headwater.model.flavours import get_flavour
 from tests.model.delays import flights, forest, inputs
 
 ROWS = 40
+UNLOCKED = {"pytorch": ("torch", "safetensors")}
+"""What requirements.lock leaves out for its size, by flavour: `make test-extra` runs the tests of these."""
+
 NUMBERS = ["temp", "hour", "wet"]
 _CHANCES = (
     Field(name="label", type="bool", allowed=(False, True)),
@@ -32,12 +35,12 @@ class Made:
     contract: Contract
     columns: dict[str, Any]
     answers: dict[str, Any]
-    runs_code: bool = False
+    needs_trust: bool = False
 
     @property
     def trusted(self) -> tuple[str, ...]:
         """What must be trusted to load it."""
-        return self.untrusted if self.runs_code else ()
+        return self.untrusted if self.needs_trust else ()
 
     @property
     def untrusted(self) -> tuple[str, ...]:
@@ -59,9 +62,8 @@ def _made(flavour: str) -> Made:
 
 
 def installed(flavour: str) -> bool:
-    """Tell whether a flavour's engine is installed here."""
-    needed = {"pytorch": ("torch", "safetensors"), "tesseract": ("tesserocr",)}.get(flavour, ())
-    return all(importlib.util.find_spec(name) is not None for name in needed)
+    """Tell whether a flavour's engine is installed here; those that the lock holds always are."""
+    return all(importlib.util.find_spec(name) is not None for name in UNLOCKED.get(flavour, ()))
 
 
 def some(names: list[str]) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def _of_own_class() -> Made:
     columns = some(["hour"])
     late = columns["hour"] >= 16
     files = get_flavour("python").save(LateByRule(16), contract)
-    return Made(files, contract, columns, {"label": late, "probability": np.where(late, 0.75, 0.25)}, runs_code=True)
+    return Made(files, contract, columns, {"label": late, "probability": np.where(late, 0.75, 0.25)}, needs_trust=True)
 
 
 def _of_net() -> Made:
@@ -138,7 +140,7 @@ def _of_net() -> Made:
     columns = some(["temp", "hour"])
     given = np.column_stack([columns["temp"], columns["hour"]]).astype(np.float32)
     answers = {"probability": net(torch.from_numpy(given)).detach().numpy()[:, 0]}
-    return Made(get_flavour("pytorch").save(net, contract), contract, columns, answers, runs_code=True)
+    return Made(get_flavour("pytorch").save(net, contract), contract, columns, answers, needs_trust=True)
 
 
 TEXTS = ["a good room", "a bad room", "good good bad"]
@@ -232,16 +234,17 @@ def _of_api() -> Made:
         for hour, label, sure in zip(own.columns["hour"], own.answers["label"], own.answers["probability"], strict=True)
     }
     lines = [json.dumps({"inputs": key, "answer": answer}) for key, answer in recorded.items()]
-    files = api_files("https://vendor.example/v1", answers="recorded") | {"answers.jsonl": "\n".join(lines).encode()}
-    return Made(get_flavour("api").save(files, own.contract), own.contract, own.columns, own.answers)
+    files = api_files("https://vendor.example/v1") | {"answers.jsonl": "\n".join(lines).encode()}
+    kept = get_flavour("api").save(files, own.contract)
+    return Made(kept, own.contract, own.columns, own.answers, needs_trust=True)
 
 
 def _of_tesseract() -> Made:
     from pathlib import Path
 
-    from tests.model.test_tesseract import STOCK, line
+    from tests.model.test_tesseract import STOCK, debian, line
 
-    contract = get_flavour("tesseract").describe({"x": STOCK.read_bytes()})["contract"]
+    contract = get_flavour("tesseract").describe({"x": debian(STOCK).read_bytes()})["contract"]
     images = np.empty(2, object)
     import base64
 

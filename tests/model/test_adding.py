@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from headwater.errors import CorruptError, DeniedError, HeadwaterError, InvalidInputError, RefusedError
-from headwater.model import add_model, contract_as_toml, load, read_contract, trust, untrusted
+from headwater.model import ModelFile, add_model, contract_as_toml, load, read_contract, register, trust, untrusted
 from headwater.model.adding import recognise
+from headwater.model.flavours import get_flavour
 from headwater.model.proving import prove
 from headwater.project import Actor, LocalProject, Project
 from tests.cli.running import done, hw
@@ -115,6 +118,53 @@ def test_a_file_that_ends_its_engine_or_hangs_it_ends_a_child_and_is_refused(
         prove({"x": b"crash"}, "tesseract")
     with pytest.raises(CorruptError, match="was not done with these files after 5 s"):
         prove({"x": b"hang"}, "tesseract", limit_s=5)
+
+
+def test_the_child_that_proves_takes_no_module_of_the_current_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "numpy.py").write_text("import os; os._exit(7)")
+    monkeypatch.chdir(tmp_path)
+
+    assert subprocess.run([sys.executable, "-c", "import numpy"]).returncode == 7
+    assert prove(made("api").files, "api").said["url"] == "https://vendor.example/v1"
+
+
+LIMITS = """
+import resource
+from headwater.model.proving import _limit_itself
+
+_limit_itself()
+print(resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_CORE))
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 2 << 30))
+_limit_itself()
+print(resource.getrlimit(resource.RLIMIT_AS))
+"""
+
+
+def test_the_child_that_proves_cannot_raise_its_limits_again() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", LIMITS], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == [f"{(8 << 30, 8 << 30)} (0, 0)", str((1 << 30, 1 << 30))]
+
+
+def test_files_that_nobody_trusted_are_described_in_a_child(
+    sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = made("python")
+    stored = [
+        ModelFile(name=name, digest=sqlite_project.objects.put(data), size=len(data), flavour="python")
+        for name, data in model.files.items()
+    ]
+    register(sqlite_project, "rule", files=stored, contract=model.contract)
+
+    def crash(files: object) -> None:
+        raise AssertionError("it was described in this process")
+
+    monkeypatch.setattr("headwater.model.flavours.python.describe", crash)
+    with pytest.raises(AssertionError, match="in this process"):
+        get_flavour("python").describe(model.files)
+    assert [name.partition(":")[0] for name in untrusted(sqlite_project, "rule@v1")] == ["code"]
 
 
 @pytest.mark.long

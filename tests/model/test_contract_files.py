@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headwater.errors import InvalidInputError
 from headwater.lake import add_table
-from headwater.model import Contract, Field, contract_as_toml, contract_changes, edited, read_contract
+from headwater.model import Contract, Field, contract_as_toml, contract_changes, edited, infer_contract, read_contract
 from headwater.model.contract_files import check_contract
 from headwater.model.editing import infer_data_contract, replace_contract
 from headwater.model.registry import register
@@ -159,3 +160,29 @@ def test_a_contract_is_inferred_from_a_dataset_and_replaced_by_a_version_of_its_
         replace_contract(project, "delay@v2", Contract(inputs=found.inputs[1:], outputs=kept.contract.outputs))
     with pytest.raises(InvalidInputError, match="no column 'gate'"):
         infer_data_contract(project, "flights@v1", columns=["gate"])
+
+
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"minimum": -INF}, {"maximum": INF}, {"minimum": NAN}, {"minimum": NAN, "maximum": 1.0}]
+)
+def test_a_bound_that_is_not_finite_is_refused_wherever_it_stands(bounds: dict[str, float]) -> None:
+    field = Field(name="x", type="float", **bounds)  # type: ignore[arg-type]  # only numbers are given
+    inside = Field(name="order", type="object", fields=(Field(name="prices", type="list", item=field),))
+
+    for given in (field, inside):
+        with pytest.raises(InvalidInputError, match="minimum or maximum that is not finite"):
+            check_contract(one(given, OLD))
+    with pytest.raises(InvalidInputError, match="minimum or maximum that is not finite"):
+        edited(one(OLD, ()), {"temp": bounds})
+
+
+def test_a_number_that_json_cannot_say_is_neither_read_nor_allowed_nor_inferred() -> None:
+    with pytest.raises(InvalidInputError, match="not finite"):
+        read_contract('outputs = []\n[[inputs]]\nname = "x"\ntype = "float"\nminimum = -inf')
+    with pytest.raises(InvalidInputError, match="allows a number that is not finite"):
+        check_contract(one(Field(name="x", type="float", allowed=(1.0, NAN)), OLD))
+    found = infer_contract({"x": np.array([1.0, INF]), "y": np.array([1.0, 3.0])}, margin=0.5)
+    assert [(field.minimum, field.maximum) for field in found.inputs] == [(None, None), (0.0, 4.0)]

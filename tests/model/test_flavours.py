@@ -147,6 +147,16 @@ def test_an_output_that_the_model_does_not_give_is_named() -> None:
         module.load(module.save(linear(), wrong), wrong, ()).predict(input_columns(wrong.inputs, flights()))
 
 
+@pytest.mark.parametrize("source", ["probabilities", "probabilities[2]", "label[0]"])
+def test_an_output_that_is_no_one_column_is_told(source: str) -> None:
+    good = infer_contract(inputs(), forest())
+    wrong = Contract(inputs=good.inputs, outputs=(Field(name="score", type="float", source=source),))
+    module = get_flavour("onnx")
+
+    with pytest.raises(InvalidInputError, match=r"'score' from .* has [12] for each row: name one as"):
+        module.load(module.save(forest(), good), wrong, ()).predict(input_columns(good.inputs, inputs()))
+
+
 def test_an_execution_names_engines_and_cpu_and_has_one_digest() -> None:
     execution = execution_of("onnx")
 

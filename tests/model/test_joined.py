@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from headwater.errors import CorruptError
 from headwater.model import Contract, Field
 from headwater.model.columns import columns_from_rows
 from headwater.model.flavours import get_flavour
-from headwater.model.flavours.joined import as_matrix
+from headwater.model.flavours.joined import as_matrix, names_other_files
 from headwater.model.flavours.onnx import OnnxPredictor, open_session
 from tests.serve.models import estimator, training
 
@@ -136,3 +139,88 @@ def test_inputs_that_are_not_joined_are_fed_beside_the_matrix() -> None:
 @pytest.mark.parametrize("cut", [0, 1, 7, 200, -1])
 def test_bytes_that_are_no_model_are_left_to_onnxruntime(cut: int) -> None:
     assert as_matrix(exported()[:cut]) is None
+
+
+# ---- tensors that are kept in other files
+
+
+WEIGHTS = np.arange(1_000, dtype=np.float32)  # of fewer onnxruntime makes a constant, which it does not read from files
+
+
+def elsewhere() -> Any:
+    """Return a tensor that is kept in another file."""
+    from onnx import TensorProto
+
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1_000], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", "4000")):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def adding(tensor: Any = None, *nodes: Any, functions: Any = ()) -> Any:
+    """Return a model that adds a tensor, or what nodes make of it, to its input."""
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(each, TensorProto.FLOAT, [1_000]) for each in ("x", "out")]
+    last = helper.make_node("Add", ["x", "w"], ["out"])
+    graph = helper.make_graph([*nodes, last], "g", ends[:1], ends[1:], [tensor] if tensor is not None else [])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    made = helper.make_model(graph, opset_imports=opsets, functions=functions, doc_string="tells the location")
+    made.ir_version = 9
+    return made
+
+
+def constant() -> Any:
+    return node("Constant", [], "w", value=elsewhere())
+
+
+def in_a_branch() -> Any:
+    from onnx import TensorProto, helper
+
+    out = [helper.make_tensor_value_info("w", TensorProto.FLOAT, [1_000])]
+    branch = helper.make_graph([constant()], "b", [], out)
+    sure = node("Constant", [], "sure", value=helper.make_tensor("c", TensorProto.BOOL, [], [True]))
+    return adding(None, sure, node("If", ["sure"], "w", then_branch=branch, else_branch=branch))
+
+
+def in_a_function() -> Any:
+    from onnx import helper
+
+    own = helper.make_function("own", "Made", [], ["w"], [constant()], [helper.make_opsetid("", 17)])
+    return adding(None, node("Made", [], "w", domain="own"), functions=[own])
+
+
+HIDING = [lambda: adding(elsewhere()), lambda: adding(None, constant()), in_a_branch, in_a_function]
+
+
+@pytest.mark.parametrize("hidden", HIDING)
+def test_a_model_that_keeps_tensors_in_other_files_is_refused(hidden: Callable[[], Any]) -> None:
+    data = hidden().SerializeToString()
+
+    assert names_other_files(data)
+    with pytest.raises(CorruptError, match="keeps tensors in other files"):
+        open_session(data)
+
+
+def test_no_file_of_the_current_directory_is_read_for_a_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import onnxruntime
+
+    (tmp_path / "weights.bin").write_bytes(WEIGHTS.tobytes())
+    monkeypatch.chdir(tmp_path)
+    data = adding(elsewhere()).SerializeToString()
+
+    # The planted file is what onnxruntime by itself takes; the folder of our own keeps it from doing so.
+    given = {"x": np.zeros(1_000, np.float32)}
+    assert onnxruntime.InferenceSession(data).run(None, given)[0].tolist() == WEIGHTS.tolist()
+    monkeypatch.setattr("headwater.model.flavours.onnx.names_other_files", lambda data: False)
+    with pytest.raises(CorruptError, match="not an ONNX model that onnxruntime can run"):
+        open_session(data)
+
+
+def test_a_model_with_all_its_tensors_is_opened_whatever_it_tells() -> None:
+    from onnx import numpy_helper
+
+    data = adding(numpy_helper.from_array(WEIGHTS, "w")).SerializeToString()
+
+    assert b"location" in data and not names_other_files(data)
+    assert open_session(data).run(None, {"x": np.zeros(1_000, np.float32)})[0].tolist() == WEIGHTS.tolist()

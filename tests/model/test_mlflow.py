@@ -1,10 +1,11 @@
-"""Folders that MLflow itself wrote, where it is installed: it is not beside what the other tests need."""
+"""Folders that MLflow itself wrote: collected where it is installed, which is in `make test-extra`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -14,7 +15,6 @@ from headwater.model.flavours import get_flavour
 from headwater.model.flavours.files import read_files
 from tests.model.delays import flights, linear
 
-mlflow = pytest.importorskip("mlflow")
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow warns of its own doings
 
 INPUTS = (Field(name="hour", type="float"), Field(name="wet", type="float"))

@@ -18,8 +18,9 @@ def add_version(project: Project, model: str = "delay", flavour: str = "onnx", *
     return register(project, model, files=[file], contract=CONTRACT, **more)
 
 
-def passed_parity(project: Project, version: ModelVersion, passed: bool = True) -> Evidence:
-    return record_evidence(project, version.ref, "parity", {"passed": passed, "why": "as the search found"})
+def passed_parity(project: Project, version: ModelVersion, passed: bool = True, **more: Any) -> Evidence:
+    body = {"passed": passed, "why": "as the search found", "exported": version.flavour, "tolerance": 1e-4}
+    return record_evidence(project, version.ref, "parity", {**body, **more})
 
 
 def evaluated(project: Project, version: ModelVersion, auc: float) -> Evidence:

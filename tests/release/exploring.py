@@ -114,12 +114,12 @@ def _acts(world: World, machine: Machine) -> Iterator[tuple[str, Callable[[], Wo
         yield f"author releases r{place} without asking", lambda place=place: _push(world, place, machine)  # type: ignore[misc]  # a default argument
         yield f"author says no to r{place}", lambda place=place: _reject(world, place)  # type: ignore[misc]  # a default argument
     for who in (AUTHOR, APPROVER):
-        yield f"{who} goes back", lambda: _moved(world, machine.go_back(world.channel))
+        yield f"{who} goes back", lambda: _moved(world, machine.go_back(world.channel, forward=False))
     for version in (FIRST, SECOND, THIRD):
         yield (
             f"approver goes back to {version}",
             lambda version=version: _moved(  # type: ignore[misc]  # a default argument
-                world, machine.go_back(world.channel, version)
+                world, machine.go_back(world.channel, version, forward=False)
             ),
         )
     for rollout in ("r0", "r1", "s0"):
@@ -302,7 +302,7 @@ def _was_measured(before: World) -> bool:
 
 def _may_move(name: str, before: World, after: World) -> bool:
     if "goes back" in name:
-        return after.channel.stable in before.channel.been
+        return after.channel.stable in before.channel.behind
     rollout = before.channel.rollout
     if "controller" in name:
         return rollout is not None and rollout.stage + 1 == len(SHARES) and after.channel.stable == rollout.version

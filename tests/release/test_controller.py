@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from headwater.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
+from headwater.errors import ConflictError, DeniedError, InvalidInputError, NotFoundError, RefusedError
 from headwater.model import channels
-from headwater.project import LocalProject, Project, Settings
+from headwater.project import Actor, LocalProject, Project, Settings
 from headwater.release import (
     approve,
     get_release_request,
@@ -267,6 +267,46 @@ def test_a_controller_that_measured_before_a_person_acted_is_too_late(
 
     assert run_controller(sqlite_project) == []
     assert (head(sqlite_project), shares(sqlite_project)) == ("delay@v1", [("withdrawn", 5.0)])
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"approvals": 1, "authenticated": True}, "0 of 1 approvals count by the rules of production now"),
+        ({"approvals": 2}, "1 of 2 approvals count by the rules of production now"),
+        ({"approvals": 1, "gates": ["bar:auc>0.6"]}, "gate bar:auc>0.6 is closed: no evaluation is recorded"),
+    ],
+)
+def test_the_last_stage_of_a_canary_moves_nothing_that_the_rules_no_longer_let_through(
+    sqlite_project: LocalProject, rules: Callable[..., None], now: dict[str, object], said: str
+) -> None:
+    rules(approvals=1, canary=QUICK)
+    for _ in range(2):
+        asked = request_release(sqlite_project, add_version(sqlite_project).id, "production", "go", kind="canary")
+        approve(sqlite_project.as_actor("bob"), asked.id, "yes")
+    rules(canary=QUICK, **now)
+
+    answered(sqlite_project, 2, 10)
+    [grown] = run_controller(sqlite_project)
+    answered(sqlite_project, 2, 10)
+    [last] = run_controller(sqlite_project)
+
+    assert (grown.verdict.act, last.verdict.act) == ("grow", "back")
+    assert (head(sqlite_project), shares(sqlite_project)) == ("delay@v1", [("withdrawn", 50.0)])
+    assert said in last.rollout.why
+
+
+def test_a_canary_in_a_channel_of_people_who_are_signed_in_is_not_stopped_by_a_claimed_name(
+    sqlite_project: LocalProject, rules: Callable[..., None]
+) -> None:
+    rollout = begun(sqlite_project)
+    rules(authenticated=True)
+
+    with pytest.raises(DeniedError, match="claimed name"):
+        stop_rollout(sqlite_project, rollout, "complaints")
+    assert shares(sqlite_project) == [("open", 5.0)]
+    maria = sqlite_project.as_actor(Actor(name="maria", claimed=False))
+    assert stop_rollout(maria, rollout, "complaints").status == "withdrawn"
 
 
 def test_a_shadow_answers_nobody_and_takes_no_approval(project: Project) -> None:

@@ -35,7 +35,7 @@ def test_every_interleaving_is_safe_and_comes_to_rest(capsys: pytest.CaptureFixt
 
     show(capsys, found)
     assert not found.wrong, told_of(found)
-    assert found.states > 13_000  # so that a step that can never be taken is noticed
+    assert found.states > 11_000  # so that a step that can never be taken is noticed
 
 
 def test_a_server_whose_threads_read_at_different_times_is_safe_too() -> None:
@@ -45,7 +45,7 @@ def test_a_server_whose_threads_read_at_different_times_is_safe_too() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("depth", "slow_reader", "least"), [(FULL_DEPTH, False, 130_000), (11, True, 100_000)])
+@pytest.mark.parametrize(("depth", "slow_reader", "least"), [(FULL_DEPTH, False, 60_000), (11, True, 100_000)])
 def test_every_interleaving_is_safe_to_the_full_depth(
     capsys: pytest.CaptureFixture[str], depth: int, slow_reader: bool, least: int
 ) -> None:
@@ -88,13 +88,18 @@ def withdraw_unseen(channel: Channel, rollout: str, stage: int | None = None) ->
     return msgspec.structs.replace(after, revision=channel.revision)
 
 
-def go_back_anywhere(channel: Channel, to: str | None = None) -> Channel:
+def go_back_anywhere(channel: Channel, to: str | None = None, *, forward: bool) -> Channel:
     anywhere = channel.been | ({to} if to else frozenset())
-    return controller.go_back(msgspec.structs.replace(channel, been=anywhere), to)
+    return controller.go_back(msgspec.structs.replace(channel, been=anywhere), to, forward=True)
 
 
-def go_back_and_leave_the_canary(channel: Channel, to: str | None = None) -> Channel:
-    return msgspec.structs.replace(controller.go_back(channel, to), rollout=channel.rollout)
+def go_back_and_forward(channel: Channel, to: str | None = None, *, forward: bool) -> Channel:
+    """As where a channel demands nothing: what was taken back comes again without anybody's approval."""
+    return controller.go_back(channel, to, forward=True)
+
+
+def go_back_and_leave_the_canary(channel: Channel, to: str | None = None, *, forward: bool) -> Channel:
+    return msgspec.structs.replace(controller.go_back(channel, to, forward=forward), rollout=channel.rollout)
 
 
 def settle_whatever_it_replaces(channel: Channel, asked: Asked, *, gates_open: bool) -> str:
@@ -140,6 +145,7 @@ SEEDED: list[tuple[Callable[..., Any], dict[str, Any], bool, str]] = [
     (grow_in_a_circle, {"grow": grow_in_a_circle}, False, "never comes to rest"),
     (withdraw_unseen, {"withdraw": withdraw_unseen}, False, "without the next revision|never comes to answer"),
     (go_back_anywhere, {"go_back": go_back_anywhere}, False, "nobody approved|neither approval"),
+    (go_back_and_forward, {"go_back": go_back_and_forward}, False, "neither approval"),
     (go_back_and_leave_the_canary, {"go_back": go_back_and_leave_the_canary}, False, "left something on its way"),
     (
         settle_whatever_it_replaces,

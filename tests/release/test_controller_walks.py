@@ -102,7 +102,8 @@ class Walk:
         elif what == "no":
             self.world = exploring._reject(world, self._place(target))
         elif what in ("back", "to"):
-            self.world = exploring._moved(world, machine.go_back(channel, version if what == "to" else None))
+            back = machine.go_back(channel, version if what == "to" else None, forward=False)
+            self.world = exploring._moved(world, back)
         elif what == "shadow":
             shadow = machine.shadow(channel, f"s{channel.revision}", version)
             self.world = exploring._moved(world, shadow)

@@ -86,11 +86,18 @@ def test_a_slice_that_a_search_found_and_confirmed_closes(sqlite_project: LocalP
     missing = ask(sqlite_project)
     recorded(sqlite_project, version, "slices", confirmed=0, worst="", worst_gap=0.0, **common)
     assert ask(sqlite_project).open
+    recorded(sqlite_project, version, "slices", confirmed=0, worst="", worst_gap=0.0, **{**common, "searched": 0})
+    nothing = ask(sqlite_project)
     recorded(sqlite_project, version, "slices", confirmed=2, worst="carrier=YX", worst_gap=0.3, **common)
 
+    closed = ask(sqlite_project)
+    recorded(sqlite_project, version, "slices", confirmed=1, worst="carrier=UA", worst_gap=-0.3, **common)
+    biased = ask(sqlite_project)  # as a search for bias finds it: predictions too low by 0.3
+
+    assert (nothing.open, "no slice was searched" in nothing.found) == (False, True)
+    assert (biased.open, "carrier=UA" in biased.found) == (False, True)
     assert missing.do == "hw model slices delay@v1 DATA --target COLUMN"
-    assert not ask(sqlite_project).open
-    assert "carrier=YX" in ask(sqlite_project).found
+    assert (closed.open, "carrier=YX" in closed.found) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +129,50 @@ def test_groups_of_an_attribute_are_held_against_a_difference_or_a_ratio(
     assert ask(sqlite_project).open is is_open
     if not is_open and "age" in str(gate):
         assert ask(sqlite_project).do.endswith("--attribute age")
+
+
+def test_groups_that_were_told_apart_at_another_threshold_open_nothing(
+    sqlite_project: LocalProject, declare: Declare
+) -> None:
+    version = add_version(sqlite_project)
+    alike = {"selection_rate": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    recorded(sqlite_project, version, "fairness", attribute="sex", threshold=0.0, differences=alike, ratios={})
+
+    declare("fairness:sex<0.2")  # everybody is selected from 0 on
+    assert (ask(sqlite_project).open, "threshold is 0.5" in ask(sqlite_project).found) == (False, True)
+    declare({"kind": "fairness", "attribute": "sex", "at_most": 0.2, "threshold": 0.0})
+    assert ask(sqlite_project).open
+
+
+GAIN = {"value": 0.02, "low": 0.01, "high": 0.03}
+
+
+def test_the_ends_of_an_interval_count_from_200_samples_on(
+    sqlite_project: LocalProject, declare: Declare, pair: tuple[ModelVersion, ModelVersion]
+) -> None:
+    first, second = pair
+    metrics = {"auc": {"value": 0.7, "low": 0.69, "high": 0.71}}
+    differences = {"selection_rate": {"value": 0.1, "low": 0.1, "high": 0.1}}
+    of_values = ("bar:auc>0.6", "fairness:sex<0.2", "holds:comparison.gain.value>0")
+    of_ends = (
+        "bar:auc.low>0.6",
+        "fairness:sex.high<0.2",
+        "better_than_champion",
+        "backtest",
+        "holds:comparison.gain.low>0",
+        "holds:comparison.better",
+    )
+
+    for resamples in (1, 199, 200):
+        drawn = {"resamples": resamples}
+        recorded(sqlite_project, second, "evaluation", metrics=metrics, rows=1000, slices=[], **drawn)
+        recorded(sqlite_project, second, "fairness", attribute="sex", differences=differences, ratios={}, **drawn)
+        recorded(sqlite_project, second, "comparison", champion=first.id, metric="auc", gain=GAIN, better=True, **drawn)
+        backtested(sqlite_project, first, second, gain=GAIN, **drawn)
+        declare(*of_values, *of_ends)
+        found = check_gates(sqlite_project, "delay@v2", "production")
+        assert [each.open for each in found] == [True] * 3 + [resamples >= 200] * 6
+        assert all(each.open or f"made of {resamples:,} samples" in each.found for each in found)
 
 
 @pytest.mark.parametrize(
@@ -222,47 +273,86 @@ def test_no_backtest_is_wanted_before_the_first_release(sqlite_project: LocalPro
     assert (found.open, found.do) == (False, "hw release backtest delay@v2 production")
 
 
-def replayed(project: Project, version: ModelVersion, *consumers: Any, undeclared: tuple[str, ...] = ()) -> None:
+def replayed(
+    project: Project,
+    old: ModelVersion,
+    version: ModelVersion,
+    *consumers: Any,
+    undeclared: tuple[str, ...] = (),
+    **more: Any,
+) -> None:
     recorded(
         project,
         version,
         "consumers",
         channel="production",
-        consumers=[{"name": name, "problems": problems} for name, problems in consumers],
+        champion=old.id,
+        consumers=[
+            {"name": name, "callers": [name], "reads": [], "problems": problems, **more} for name, problems in consumers
+        ],
         undeclared=[{"caller": each, "problems": []} for each in undeclared],
         sentence="as replayed",
     )
 
 
 def test_each_registered_consumer_must_have_been_replayed_without_a_problem(
-    sqlite_project: LocalProject, declare: Declare
+    sqlite_project: LocalProject, declare: Declare, pair: tuple[ModelVersion, ModelVersion]
 ) -> None:
     declare("consumers")
-    version = add_version(sqlite_project)
 
-    missing = ask(sqlite_project)
-    replayed(sqlite_project, version, undeclared=("sheet",))
-    nobody = ask(sqlite_project)
+    missing = ask(sqlite_project, "delay@v2")
+    replayed(sqlite_project, *pair, undeclared=("sheet",))
+    nobody = ask(sqlite_project, "delay@v2")
     register_consumer(sqlite_project, "delay", "gates")
-    new = ask(sqlite_project)
-    replayed(sqlite_project, version, ("gates", []))
-    good = ask(sqlite_project)
-    replayed(sqlite_project, version, ("gates", ["output 'label' is gone"]))
-    broken = ask(sqlite_project)
+    new = ask(sqlite_project, "delay@v2")
+    replayed(sqlite_project, *pair, ("gates", []))
+    good = ask(sqlite_project, "delay@v2")
+    replayed(sqlite_project, *pair, ("gates", ["output 'label' is gone"]))
+    broken = ask(sqlite_project, "delay@v2")
 
-    assert missing.do == "hw release replay delay@v1 production"
+    assert missing.do == "hw release replay delay@v2 production"
     assert [each.open for each in (missing, nobody, new, good, broken)] == [False, True, False, True, False]
-    assert "registered since the replay: gates" in new.found
+    assert "registered, or changed, since the replay: gates" in new.found
 
 
-def test_a_channel_may_refuse_to_move_while_strangers_ask(sqlite_project: LocalProject, declare: Declare) -> None:
-    version = add_version(sqlite_project)
-    replayed(sqlite_project, version, undeclared=("sheet",))
+def test_a_replay_counts_for_the_channel_and_the_consumers_as_they_are_now(
+    sqlite_project: LocalProject, declare: Declare, pair: tuple[ModelVersion, ModelVersion]
+) -> None:
+    first, second = pair
+    declare("consumers")
+    register_consumer(sqlite_project, "delay", "gates", callers=["gates"], reads=["probability"])
+    replayed(sqlite_project, first, second, ("gates", []), reads=["probability"])
+    assert ask(sqlite_project, "delay@v2").open
+
+    register_consumer(sqlite_project, "delay", "gates", callers=["gates"])  # it reads everything now
+    reads = ask(sqlite_project, "delay@v2")
+    register_consumer(sqlite_project, "delay", "gates", callers=["gates", "batch"], reads=["probability"])
+    callers = ask(sqlite_project, "delay@v2")
+    replayed(sqlite_project, second, second, ("gates", []), callers=["gates", "batch"], reads=["probability"])
+    champion = ask(sqlite_project, "delay@v2")
+
+    assert [each.open for each in (reads, callers, champion)] == [False, False, False]
+    assert "changed, since the replay: gates" in reads.found
+    assert "changed, since the replay: gates" in callers.found
+    assert "before production pointed to delay@v1" in champion.found
+
+
+def test_nobody_relies_on_a_channel_before_its_first_release(sqlite_project: LocalProject, declare: Declare) -> None:
+    declare("consumers")
+    add_version(sqlite_project)
+
+    assert ask(sqlite_project).open  # nothing can be replayed yet, so it could never open
+
+
+def test_a_channel_may_refuse_to_move_while_strangers_ask(
+    sqlite_project: LocalProject, declare: Declare, pair: tuple[ModelVersion, ModelVersion]
+) -> None:
+    replayed(sqlite_project, *pair, undeclared=("sheet",))
 
     declare("consumers")
-    assert ask(sqlite_project).open
+    assert ask(sqlite_project, "delay@v2").open
     declare({"kind": "consumers", "undeclared": "refused"})
-    assert not ask(sqlite_project).open
+    assert not ask(sqlite_project, "delay@v2").open
 
 
 @pytest.mark.parametrize(
@@ -354,6 +444,26 @@ def test_a_review_counts_by_the_role_that_was_held_when_it_was_said(
     assert ask(sqlite_project).open is is_open
 
 
+@pytest.mark.parametrize("authenticated", [False, True])
+def test_whoever_claims_a_name_takes_back_no_objection_of_the_one_who_was_signed_in(
+    sqlite_project: LocalProject, declare: Declare, authenticated: bool
+) -> None:
+    from headwater.project import Actor
+
+    declare({"kind": "reviewer", "authenticated": authenticated})
+    add_version(sqlite_project)
+    signed_in = sqlite_project.as_actor(Actor(name="bob", claimed=False, roles=("approver",)))
+
+    review_version(sqlite_project.as_actor("dora"), "delay@v1", "approve", "read it")
+    review_version(signed_in, "delay@v1", "reject", "saw the slices")
+    review_version(sqlite_project.as_actor("Bob"), "delay@v1", "approve", "all is well")
+    claimed = ask(sqlite_project)
+    review_version(signed_in, "delay@v1", "approve", "they were mended")
+
+    assert (claimed.open, "bob objects: saw the slices" in claimed.found) == (False, True)
+    assert ask(sqlite_project).open
+
+
 def test_a_review_moves_nothing_and_is_governed(sqlite_project: LocalProject) -> None:
     add_version(sqlite_project)
     made = review_version(sqlite_project.as_actor("bob"), "delay@v1", "approve", "read it")
@@ -382,8 +492,10 @@ def test_a_channel_may_count_only_what_an_operation_measured(sqlite_project: Loc
 # ---- what cannot be read
 
 
-def test_evidence_in_another_shape_closes_its_gate_and_says_so(sqlite_project: LocalProject, declare: Declare) -> None:
-    version = add_version(sqlite_project)
+def test_evidence_in_another_shape_closes_its_gate_and_says_so(
+    sqlite_project: LocalProject, declare: Declare, pair: tuple[ModelVersion, ModelVersion]
+) -> None:
+    version = pair[1]
     for kind in ("evaluation", "backtest", "consumers", "budget", "fairness", "slices", "readiness"):
         recorded(sqlite_project, version, kind, channel="production", attribute="sex")
 
@@ -396,8 +508,8 @@ def test_evidence_in_another_shape_closes_its_gate_and_says_so(sqlite_project: L
         "readiness:level>=1",
     ):
         declare(gate)
-        assert not ask(sqlite_project).open
-        assert "cannot be read" in ask(sqlite_project).found
+        assert not ask(sqlite_project, "delay@v2").open
+        assert "cannot be read" in ask(sqlite_project, "delay@v2").found
 
 
 @pytest.mark.parametrize(

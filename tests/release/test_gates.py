@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headwater.errors import InvalidInputError, NotFoundError
+from headwater.evaluate import record_evidence
 from headwater.project import LocalProject, Project, Settings
 from headwater.release import GateResult, channel_rules, check_gates, request_release
 from tests.release.champions import add_version, compared, evaluated, passed_parity
@@ -66,6 +67,35 @@ def test_parity_is_open_where_the_newest_search_passed(
     assert ask(sqlite_project, "delay@v1").looked_at == (evidence.ref,)
     passed_parity(sqlite_project, version, False)
     assert not ask(sqlite_project, "delay@v1").open
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"tolerance": 10.0}, "a tolerance of 10"),
+        ({"tolerance": float("nan")}, "a tolerance of nan"),
+        ({"exported": "sklearn"}, "it is about sklearn, and onnx is served"),
+        ({"passed": 1}, "as the search found"),
+    ],
+)
+def test_a_parity_of_another_form_or_with_a_wide_tolerance_opens_nothing(
+    sqlite_project: LocalProject, declare: Callable[..., None], body: dict[str, Any], said: str
+) -> None:
+    declare("parity")
+    version = add_version(sqlite_project)
+    passed_parity(sqlite_project, version)
+    assert ask(sqlite_project, "delay@v1").open
+
+    record_evidence(
+        sqlite_project,
+        version.ref,
+        "parity",
+        {"passed": True, "why": "as the search found", "exported": "onnx", "tolerance": 1e-4, **body},
+    )
+
+    assert (ask(sqlite_project, "delay@v1").open, said in ask(sqlite_project, "delay@v1").found) == (False, True)
+    declare({"kind": "parity", "tolerance": 10.0})
+    assert ask(sqlite_project, "delay@v1").open is (body.get("tolerance") == 10.0)
 
 
 def test_a_version_served_as_the_original_needs_no_parity(
@@ -193,6 +223,43 @@ def test_a_python_gate_that_raises_is_closed_and_says_where(
     assert not found.open
     assert "ZeroDivisionError" in found.found
     assert "gates.py:11" in found.found
+
+
+YES = (
+    "True",
+    "np.float64(0.7) > 0.6",
+    "(True, 'as it should be')",
+    "GateResult(name='x', open=np.bool_(True), found='x', wants='x')",
+)
+NO = ("False", "(False, 'it is not')", "(True,)")
+NEITHER = (
+    "'no'",
+    "1",
+    "None",
+    "float('nan')",
+    "('no', 'it is not')",
+    "()",
+    "(lambda: True)",
+    "GateResult(name='x', open='no', found='x', wants='x')",
+    "waiting(reader)",
+)
+
+
+def test_true_alone_opens_a_python_gate(sqlite_project: LocalProject, declare: Callable[..., None]) -> None:
+    add_version(sqlite_project)
+
+    for place, said in enumerate((*YES, *NO, *NEITHER)):
+        (sqlite_project.folder / f"gates{place}.py").write_text(
+            "import numpy as np\nfrom headwater.release import GateResult, gate\n\n"
+            "async def waiting(reader):\n    return True\n\n"
+            f"@gate\ndef said(reader):\n    return {said}\n"
+        )
+        declare(f"python:gates{place}.py:said")
+        found = ask(sqlite_project, "delay@v1")
+        assert found.open is (said in YES), said
+        assert ("neither True nor False" in found.found) is (said in NEITHER), found.found
+
+    assert request_release(sqlite_project, "delay@v1", "production", "go").status == "closed"  # as the last one said
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,28 @@ def test_rules_made_stricter_meanwhile_hold(local_project: LocalProject, rules: 
     assert approve(local_project.as_actor("bob"), request.id, "one").status == "waiting"
 
 
+def test_an_approval_given_under_weaker_rules_counts_no_more(
+    local_project: LocalProject, rules: Callable[..., None]
+) -> None:
+    def signed_in(name: str) -> Project:
+        return local_project.as_actor(Actor(name=name, claimed=False, roles=("approver", "reviewer")))
+
+    rules(approvals=2)
+    request = request_release(local_project, add_version(local_project).id, "production", "go")
+    approve(local_project.as_actor("bob"), request.id, "yes")
+    rules(approvals=2, authenticated=True, roles=["reviewer"])
+
+    assert approve(signed_in("cleo"), request.id, "yes").status == "waiting"
+    assert head(local_project) is None
+    done = approve(signed_in("bob"), request.id, "it is really me")  # the same name, this time signed in
+
+    assert (done.status, head(local_project)) == ("released", "delay@v1")
+    counted = {f"approval:{each.id}" for each in done.approvals if not each.claimed}
+    with local_project.ledger.read() as tx:
+        edges = {edge.parent for edge in tx.edges_of(f"release:{done.release}") if edge.role == "approval"}
+    assert (len(done.approvals), edges) == (3, counted)
+
+
 def test_an_approver_may_change_their_mind_to_a_no(local_project: LocalProject, rules: Callable[..., None]) -> None:
     rules(approvals=2)
     request = request_release(local_project, add_version(local_project).id, "production", "go")
@@ -307,6 +329,49 @@ def test_going_back_takes_one_command_no_gate_and_no_approval(project: Project) 
     assert rollback(project, "delay", "staging", reason="more complaints").number == 1
     assert rollback(project, "delay", "staging", to="v3", reason="it was the network").number == 3
     assert rollback(project, "delay", "staging", reason="it was not").number == 1
+
+
+def test_a_channel_of_people_who_are_signed_in_is_not_moved_by_a_claimed_name(
+    local_project: LocalProject, rules: Callable[..., None]
+) -> None:
+    rules()
+    for _ in range(3):
+        add_version(local_project)
+    for label in ("delay@v1", "delay@v2"):
+        release(local_project, label, "production")
+    rules(authenticated=True)
+
+    for act in (
+        lambda: release(local_project, "delay@v3", "production"),
+        lambda: rollback(local_project, "delay", "production", reason="complaints"),
+        lambda: rollback(local_project, "delay", "production", to="v1", reason="complaints"),
+    ):
+        with pytest.raises(DeniedError, match="'ann' is a claimed name"):
+            act()
+    assert head(local_project) == "delay@v2"
+    assert list_release_requests(local_project, status="waiting") == []
+    maria = local_project.as_actor(Actor(name="maria", claimed=False, roles=("developer",)))
+    assert release(maria, "delay@v3", "production").status == "released"
+    assert rollback(maria, "delay", "production", reason="complaints").number == 2
+
+
+@pytest.mark.parametrize("demanded", [{"approvals": 1}, {"gates": ["parity"]}])
+def test_going_forward_takes_a_request_where_the_channel_demands_anything(
+    sqlite_project: LocalProject, demanded: dict[str, object]
+) -> None:
+    channels_ = sqlite_project.settings.tables["channels"] = {"production": {}}
+    for _ in range(3):
+        release(sqlite_project, add_version(sqlite_project).id, "production")
+    channels_["production"] = demanded
+
+    assert rollback(sqlite_project, "delay", "production", to="v1", reason="both are bad").number == 1
+    with pytest.raises(RefusedError, match="going forward to it takes a request") as caught:
+        rollback(sqlite_project, "delay", "production", to="v3", reason="it was the network")
+
+    assert "hw release request delay@v3 production" in caught.value.message
+    assert head(sqlite_project) == "delay@v1"
+    channels_["production"] = {}
+    assert rollback(sqlite_project, "delay", "production", to="v3", reason="it was the network").number == 3
 
 
 def test_there_is_no_way_back_to_what_was_never_there(local_project: LocalProject) -> None:

@@ -11,12 +11,14 @@ from headwater import lake
 from headwater.check import publish_tables
 from headwater.errors import InvalidInputError
 from headwater.evaluate import register_model
-from headwater.model import ContractError, load
+from headwater.model import ContractError, ModelFile, load, register
+from headwater.model.flavours import get_flavour
 from headwater.project import LocalProject, Project
 from headwater.serve import dataset_predicting
 from headwater.serve.dataset_predicting import predict_dataset
 from headwater.trace import trace
 from tests.model.delays import flights, forest, inputs, rows_of
+from tests.serve.pictures import CONTRACT, Looker
 
 
 def put(project: Project, rows: int = 300, **more: Any) -> None:
@@ -111,6 +113,62 @@ def test_what_cannot_be_predicted_says_why_first(sqlite_project: LocalProject) -
         predict_dataset(sqlite_project, "delay@v1", "flights")
     with pytest.raises(InvalidInputError, match="lacks the columns nothing"):
         predict_dataset(sqlite_project, "delay@v1", "flights", columns=["nothing"])
+
+
+def put_rows(project: LocalProject, dataset: str, rows: str) -> None:
+    """Publish what an SQL query gives."""
+    import duckdb
+
+    found = duckdb.sql(rows)
+    assert found is not None
+    publish_tables(project, dataset, {"all": found.to_arrow_table()})
+
+
+def looker(project: LocalProject) -> None:
+    files = get_flavour("python").save(Looker(), CONTRACT)
+    stored = [
+        ModelFile(name=name, digest=project.objects.put(data), size=len(data), flavour="python")
+        for name, data in files.items()
+    ]
+    code = get_flavour("python").describe(files)["untrusted"]
+    register(project, "looker", files=stored, contract=CONTRACT, trusted=code)
+
+
+def test_pictures_and_nested_columns_are_read_and_nested_answers_are_json_text(sqlite_project: LocalProject) -> None:
+    looker(sqlite_project)
+    put_rows(
+        sqlite_project,
+        "walls",
+        r"""SELECT 0 AS n, '\x89PNG\x0D\x0A\x1A\x0Aab'::BLOB AS picture, [1.5, NULL]::DOUBLE[] AS spots,
+            {'town': 'Bern', 'floor': 2} AS place
+        UNION ALL SELECT 1, NULL, []::DOUBLE[], {'town': 'Zürich', 'floor': 0} ORDER BY n""",
+    )
+
+    made = predict_dataset(sqlite_project, "looker@v1", "walls", columns=["n"])
+
+    first, second = lake.scan(sqlite_project, made.publication.version.ref).to_dicts()
+    assert first == {
+        "n": 0,
+        "predicted_bytes": 10,
+        "predicted_spots": "[1.5,null]",
+        "predicted_place": '{"town":"Bern","floor":2}',
+        "predicted_more": '{"of":10,"text":"ü"}',
+        "predicted_begin": "iVBORw==",
+        "predicted_pair": "[10.0,10.5]",
+    }
+    assert (second["predicted_spots"], second["predicted_more"], second["predicted_begin"]) == ("[]", None, "")
+    assert second["predicted_place"] == '{"town":"Zürich","floor":0}'
+
+
+def test_a_row_whose_bytes_are_no_picture_is_refused_as_any_other(sqlite_project: LocalProject) -> None:
+    looker(sqlite_project)
+    row = "[1.0]::DOUBLE[] AS spots, {'town': 'Bern', 'floor': 2} AS place"
+    put_rows(sqlite_project, "walls", f"SELECT 'no picture'::BLOB AS picture, {row}")
+
+    made = predict_dataset(sqlite_project, "looker@v1", "walls", columns=[], keep_refused=True)
+
+    (found,) = lake.scan(sqlite_project, made.publication.version.ref).to_dicts()
+    assert made.refused == 1 and "'picture' is" in found["refused"] and found["predicted_spots"] is None
 
 
 PEAK = """

@@ -131,6 +131,20 @@ def test_a_version_that_does_not_answer_is_not_found(address: str) -> None:
     assert post(address, "/v2/models/delay/versions/7/infer", {"inputs": tensors()})[0] == 404
 
 
+def test_what_cannot_be_told_is_refused_before_it_is_computed(address: str, sqlite_project: LocalProject) -> None:
+    wrong = {"inputs": tensors(), "outputs": [{"name": "colour"}]}
+    status, answer = post(address, "/v2/models/delay/infer", wrong)
+    assert (status, "colour" in answer["error"]["message"]) == (400, True), answer
+
+    for length in ("9" * 5000, "-1", "x", "999999"):
+        headers = {"inference_header_content_length": length}
+        assert post(address, "/v2/models/delay/infer", {"inputs": tensors()}, **headers)[0] == 400, length
+
+    status, answer = post(address, "/invocations", b"distance,hour\n1," + b"9" * 140_000, content_type="text/csv")
+    assert (status, "cannot be read" in answer["error"]["message"]) == (400, True), answer
+    assert sqlite_project.events.rows("predictions") == []
+
+
 def test_metadata_and_health_are_the_protocols(address: str) -> None:
     metadata = json.loads(ask(address, "GET", "/v2/models/delay")[2])
 
@@ -248,6 +262,25 @@ def test_more_requests_than_the_server_takes_on_are_turned_away_and_told_when_to
     assert counts.count(200) >= 2
     assert set(counts) == {200, 503}
     assert all(headers["retry-after"] == "1" for status, headers, _ in answers if status == 503)
+
+
+def test_one_caller_with_too_many_requests_is_turned_away_and_others_are_not(
+    sqlite_project: LocalProject, version: ModelVersion
+) -> None:
+    app = serve_app(with_settings(sqlite_project, most_per_caller=2), models=["delay"])
+    gate = app.rest.state.engine.gate
+    body = json.dumps({"inputs": [row()]}).encode()
+    with running(app) as address:
+        begun = [gate.enter(""), gate.enter("ann")]  # two callers: the one without a name asks over HTTP here
+        assert ask(address, "POST", "/predict", body)[0] == 200
+        gate.enter("")
+        status, headers, answer = ask(address, "POST", "/predict", body)
+        gate.leave("", begun[0])
+        again = ask(address, "POST", "/predict", body)[0]
+
+    assert (status, json.loads(answer)["error"]["kind"], headers["retry-after"]) == (429, "too_many_requests", "1")
+    assert again == 200
+    assert gate.turned_away == 1
 
 
 def test_an_answer_that_comes_too_late_is_not_given(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -8,15 +7,13 @@ from typing import Any
 
 import pytest
 
-from headwater.durable import on_crash_point
-from headwater.errors import NotFoundError, StorageError, UnavailableError
+from headwater.errors import InvalidInputError, NotFoundError, StorageError, UnavailableError
 from headwater.model import ContractError, load
 from headwater.project import LocalProject, Project, create_project
 from headwater.sdk.models import model as follow_channel
 from headwater.serve import get_prediction, list_predictions
 from headwater.serve.following import FollowedModel
-from headwater.serve.receiving import MadePrediction, receive_predictions
-from headwater.serve.spool import Spool, read_records
+from headwater.serve.spool import read_records
 from headwater.trace import replay
 from tests.projects import served
 from tests.serve.models import add_version, point, row
@@ -225,132 +222,42 @@ def test_rows_beyond_the_contract_are_refused_and_a_full_disk_gives_no_answer(
 # ---- predictions that wait
 
 
-def test_predictions_sent_twice_are_kept_once(project: Project) -> None:
-    from headwater import canonical
+def test_an_answer_of_more_rows_than_are_received_at_once_arrives_whole(
+    released: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = follow(Line(released), tmp_path)
+    monkeypatch.setattr("headwater.serve.receiving.MOST", 2)
+    monkeypatch.setattr("headwater.serve.following.MOST_AT_ONCE", 2)
+    answer = model.answer([row(number) for number in range(5)])
+    model.close()
 
-    version = add_version(project)
-    loaded = load(project, version.id)
-    identifier = "01M7ZARQ50EFXTFF48MY1MQ7Q7"
-    made = MadePrediction(
-        prediction=identifier,
-        batch=identifier,
-        position=0,
-        batch_size=1,
-        version=version.id,
-        channel="production",
-        occurred_at=1,
-        inputs=canonical.encode(row(1)),
-        outputs=canonical.encode(loaded.predict([row(1)])[0]),
-        latency_us=5,
-    )
-
-    first, again = (receive_predictions(project, [made], loaded.execution) for _ in range(2))
-
-    assert ((first.kept, first.known), (again.kept, again.known)) == ((1, 0), (0, 1))
-    assert get_prediction(project, identifier).inputs == row(1)
+    kept = {each.id: each for each in list_predictions(released, "delay")}
+    assert [kept[each["id"]].position for each in answer.predictions] == [0, 1, 2, 3, 4]
+    assert {(each.batch, each.batch_size) for each in kept.values()} == {(answer.id, 5)}
+    assert list(tmp_path.rglob("*.spool")) == list(tmp_path.rglob("*.refused")) == []
 
 
-def test_what_is_no_prediction_of_this_project_is_refused(sqlite_project: LocalProject) -> None:
-    import msgspec
+def test_what_is_refused_for_good_is_kept_aside_and_what_is_behind_it_is_sent(
+    released: LocalProject, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = follow(Line(released), tmp_path)
+    assert model._spool is not None
+    model._spool.append(b"no record of ours")
+    answer = model.answer([row(1)])
+    model.close()
 
-    version = add_version(sqlite_project)
-    loaded = load(sqlite_project, version.id)
-    identifier = "01M7ZARQ50EFXTFF48MY1MQ7Q7"
-    made = MadePrediction(
-        prediction=identifier, batch=identifier, position=0, batch_size=1, version=version.id, channel="production",
-        occurred_at=1, inputs=b"\x80", outputs=b"\x80", latency_us=5,
-    )  # fmt: skip
-
-    for change, said in (
-        ({"prediction": "x"}, "is not an id"),
-        ({"version": identifier}, "no model version"),
-        ({"inputs": b"\xc1"}, "no canonical row"),
-        ({"position": 1}, "beyond its batch"),
-    ):
-        with pytest.raises(Exception, match=said):
-            receive_predictions(sqlite_project, [msgspec.structs.replace(made, **change)], loaded.execution)
-    assert list_predictions(sqlite_project) == []
+    [refused] = tmp_path.rglob("*.refused")
+    assert list(read_records(refused.read_bytes(), "x")) == [b"no record of ours"]
+    assert [each.id for each in list_predictions(released, "delay")] == [answer.id]
+    assert "predictions were refused" in caplog.text and str(refused) in caplog.text
 
 
-def test_a_spool_keeps_what_was_not_taken_and_leaves_out_what_a_crash_cut_off(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    for number in range(5):
-        spool.append(bytes([number]) * 10)
-    taken: list[bytes] = []
-
-    def take(record: bytes) -> None:
-        if len(taken) == 3:
-            raise UnavailableError("gone")
-        taken.append(record)
-
-    with pytest.raises(UnavailableError):
-        spool.send(take)
-    spool.append(b"later")
-    sent: list[bytes] = []
-    assert Spool(tmp_path).send(sent.append) == 5  # the file that is being written is its writer's
-    assert spool.send(sent.append) == 1
-    assert sent == [*(bytes([number]) * 10 for number in range(5)), b"later"]
-    assert list(tmp_path.iterdir()) == []
-
-    spool.append(b"whole")
-    spool.close()
-    file = next(tmp_path.iterdir())
-    whole = file.read_bytes()
-    for cut in range(len(whole)):
-        assert list(read_records(whole + whole[:cut], "x")) == [b"whole"]
-    assert list(read_records(whole + bytes(100), "x")) == [b"whole"]
-    flipped = bytearray(whole * 2)
-    flipped[-1] ^= 1
-    assert list(read_records(bytes(flipped), "x")) == [b"whole"]
-
-
-def write_until_killed(folder: Path, wanted: int) -> tuple[list[str], bool]:
-    """Write and send in a child that ends at its crash point number ``wanted``; return what it said, and if it did."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        seen = 0
-
-        def kill(name: str) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == wanted:
-                os._exit(9)
-
-        on_crash_point(kill)
-        spool = Spool(folder)
-        for number in range(4):
-            spool.append(b"%d" % number)
-            os.write(writer, b"%d\n" % number)
-            if number == 1:
-                spool.send(lambda record: print_to(writer, record))
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as said:
-        lines = said.read().decode().split()
-    return lines, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-
-
-def print_to(writer: int, record: bytes) -> None:
-    os.write(writer, b"sent-%b\n" % record)
-
-
-def test_a_writer_killed_anywhere_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
-    points = 0
-    while True:
-        points += 1
-        folder = tmp_path / str(points)
-        said, killed = write_until_killed(folder, points)
-        acknowledged = {line for line in said if line.isdigit()}
-        sent = {line.removeprefix("sent-") for line in said if line.startswith("sent-")}
-        rest: list[bytes] = []
-        if folder.exists():
-            Spool(folder).send(rest.append)
-        found = sent | {each.decode() for each in rest}
-
-        assert acknowledged <= found, f"at point {points}"
-        # One may be whole on the disk before it is acknowledged.
-        assert len(found - acknowledged) <= 1
-        if not killed:
-            break
-    assert points > 20
+def test_a_time_that_cannot_be_kept_is_refused_before_it_waits_to_be_sent(
+    released: LocalProject, tmp_path: Path
+) -> None:
+    model = follow(Line(released), tmp_path)
+    for moment, said in ((2**63, "no time of the years 1 to 9999"), (1.5e15, "no whole number")):
+        with pytest.raises(InvalidInputError, match=said):
+            model.answer([row(1)], occurred_at=moment)  # type: ignore[arg-type]  # what time.time() * 1e6 gives
+    model.close()
+    assert list_predictions(released, "delay") == []

@@ -4,6 +4,7 @@ import errno
 import http.client
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +77,7 @@ def test_all_problems_are_answered_at_once_with_422(address: str) -> None:
         ("/v1/models/delay/predict", b'{"rows": []}', 400),
         ("/v1/models/delay/predict", b'{"inputs": []}', 400),
         ("/v1/models/delay/predict", b'{"inputs": [{}], "occurred_at": "soon"}', 400),
-        ("/v1/models/delay/predict", b'{"inputs": ["' + b"x" * (5 << 20) + b'"]}', 400),
+        ("/v1/models/delay/predict", b'{"inputs": ["' + b"x" * (5 << 20) + b'"]}', 413),
         ("/v1/models/other/predict", b'{"inputs": [{}]}', 404),
         ("/v1/models/delay/predict", b'{"inputs": [{}], "channel": "staging"}', 404),
         ("/v1/outcomes", b'{"outcomes": [{"label": 1}]}', 400),
@@ -87,6 +88,25 @@ def test_what_cannot_be_answered_says_why(address: str, path: str, body: bytes, 
 
     assert found == status
     assert answer["error"]["message"].endswith(".")
+
+
+def test_bytes_and_numbers_that_cannot_be_read_are_the_callers_mistake(
+    address: str, sqlite_project: LocalProject
+) -> None:
+    predict = "/v1/models/delay/predict"
+    for path, body in (
+        (predict, b'{"inputs": [{"hour": "\xff"}]}'),
+        (predict, b'\xff\xfe{"inputs": []}'),
+        (predict, b'{"inputs": [{}], "occurred_at": 1.5}'),
+        (predict, b'{"inputs": [{}], "occurred_at": 9223372036854775808}'),
+        (predict, b'{"inputs": [{}], "occurred_at": 1' + b"0" * 4000 + b"}"),
+        ("/v1/outcomes", b'{"outcomes": [{"label": 1, "prediction": "\xff"}]}'),
+    ):
+        status, answer = call(address, "POST", path, body)
+        assert (status, answer["error"]["kind"]) == (400, "invalid_input"), body
+
+    sqlite_project.events.flush()
+    assert sqlite_project.events.rows("serve_failures") == []  # none of it is the model's fault
 
 
 def test_outcomes_are_joined_by_the_id_the_newest_counts_and_unknown_ones_are_named(
@@ -156,7 +176,7 @@ def test_a_body_in_many_pieces_is_read_whole_and_one_too_large_is_refused(addres
 
     assert ask(json.dumps({"inputs": [row()]}).encode())[0] == 200
     status, answer = call(address, "POST", "/v1/models/delay/predict", b" " * (MOST_BYTES + 1))
-    assert status == 400
+    assert status == 413
     assert "send it in several" in answer["error"]["message"]
 
 
@@ -175,7 +195,8 @@ def test_the_openapi_document_describes_the_contract(address: str) -> None:
 
     schema = document["components"]["schemas"]["delay.Input"]
     assert schema["required"] == ["distance", "hour", "delay"]
-    assert set(document["paths"]) == {"/v1/outcomes", "/v1/models/delay/predict"}
+    one = "/v1/models/delay/predict"
+    assert set(document["paths"]) == {"/v1/outcomes", one, f"{one}/file"}
 
 
 def test_only_who_may_predict_gets_an_answer(sqlite_project: LocalProject, version: ModelVersion) -> None:
@@ -194,3 +215,102 @@ def test_only_who_may_predict_gets_an_answer(sqlite_project: LocalProject, versi
 
     assert answers == [403, 403, 200]
     assert looked == 200
+
+
+def test_a_deadline_that_is_no_number_of_milliseconds_is_the_callers_mistake(address: str) -> None:
+    for deadline in ("0", "-1", "1.5", "soon", "9" * 5000):
+        headers = {"x-headwater-deadline-ms": deadline}
+
+        status, answer = call(address, "POST", "/v1/models/delay/predict", {"inputs": [row()]}, headers)
+
+        assert (status, answer["error"]["kind"]) == (400, "invalid_input"), deadline
+
+
+def test_a_time_that_cannot_be_kept_fails_its_own_request_and_not_those_beside_it(
+    address: str, sqlite_project: LocalProject
+) -> None:
+    moments = [1, 2**63, 2, -(2**63), 3, 2**70, 4, 5]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(
+                lambda at: call(address, "POST", "/v1/models/delay/predict", {"inputs": [row()], "occurred_at": at}),
+                moments,
+            )
+        )
+
+    assert [status for status, _ in answers] == [200 if at in range(10) else 400 for at in moments]
+    kept = sqlite_project.events.rows("predictions")
+    assert sorted(each["occurred_at"] for each in kept) == [1, 2, 3, 4, 5]
+
+
+def test_outcomes_are_limited_as_predictions_are(sqlite_project: LocalProject, version: ModelVersion) -> None:
+    body = {"outcomes": [{"prediction": "0" * 26, "label": 1}]}
+    with Engine(sqlite_project) as engine, served(sqlite_project, serve_routes(engine)) as address:
+        engine.gate.under_way = engine.settings.most_under_way
+        full, told = call(address, "POST", "/v1/outcomes", body)
+        engine.gate.under_way = 0
+        free, _ = call(address, "POST", "/v1/outcomes", body)
+
+    assert (full, told["error"]["kind"], told["error"]["values"]["retry_after_s"]) == (503, "busy", 1)
+    assert free == 200
+
+
+def test_a_server_that_was_told_to_stop_is_not_ready_and_answers_what_it_has_begun(
+    sqlite_project: LocalProject, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    with Engine(sqlite_project) as engine, served(sqlite_project, serve_routes(engine)) as address:
+        assert call(address, "GET", "/readyz") == (200, {"ready": True})
+        deployed = engine.deployment("delay")
+        real = deployed.loaded.predict
+
+        def slow(rows: Any, **more: Any) -> Any:
+            begun.set()
+            assert go_on.wait(20)
+            return real(rows, **more)
+
+        monkeypatch.setattr(deployed, "row_us", 1e6)  # computed by a thread
+        monkeypatch.setattr(deployed.loaded, "predict", slow)
+        with ThreadPoolExecutor(2) as pool:
+            asked = pool.submit(call, address, "POST", "/v1/models/delay/predict", {"inputs": [row()]})
+            assert begun.wait(20)
+            closing = pool.submit(engine.close)
+            while not engine.stopping:
+                time.sleep(0.005)
+            ready = call(address, "GET", "/readyz")
+            go_on.set()
+            closing.result(20)
+            status, answer = asked.result(20)
+
+        assert ready == (503, {"ready": False, "stopping": True})
+        assert status == 200
+        assert get_prediction(sqlite_project, answer["id"]).version == version.id
+
+
+@pytest.mark.parametrize(("events", "shared"), [("sync", False), ("group", True)])
+def test_with_sync_each_request_has_a_sync_of_its_own(
+    sqlite_project: LocalProject, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, events: str, shared: bool
+) -> None:
+    sqlite_project.settings.tables["serve"] = {"models": {"delay": {"events": events}}}
+    monkeypatch.setattr("headwater.serve.recording.ALONE_S", 0.001)  # a disk so slow that threads write to it
+    real = os.fdatasync
+    syncs: list[int] = []
+
+    def slow(descriptor: int) -> None:
+        time.sleep(0.01)
+        syncs.append(len(syncs))
+        real(descriptor)
+
+    with Engine(sqlite_project) as engine, served(sqlite_project, serve_routes(engine)) as address:
+        call(address, "POST", "/v1/models/delay/predict", {"inputs": [row()]})
+        monkeypatch.setattr(os, "fdatasync", slow)
+        with ThreadPoolExecutor(8) as pool:
+            asked = [
+                pool.submit(call, address, "POST", "/v1/models/delay/predict", {"inputs": [row(at)]})
+                for at in range(16)
+            ]
+            answered = {one.result()[1]["id"] for one in asked}
+        monkeypatch.setattr(os, "fdatasync", real)
+
+    assert (len(syncs) < 16) == shared
+    assert answered <= {each["prediction"] for each in sqlite_project.events.rows("predictions")}

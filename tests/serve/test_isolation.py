@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
+import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headwater.model import ModelVersion, load
+from headwater.errors import RefusedError
+from headwater.model import Loaded, ModelVersion, load
 from headwater.project import LocalProject
-from headwater.serve.isolation import Isolated, ModelFailedError
+from headwater.serve import Engine
+from headwater.serve.isolation import Isolated, ModelFailedError, child_environment
 from headwater.serve.settings import ModelSettings
-from tests.serve.models import add_version, row
+from tests.serve.models import add_version, point, row
 
 
 @pytest.fixture
@@ -92,3 +99,68 @@ def test_a_model_that_dies_again_and_again_is_left_alone_for_a_while(
         model.predict([row()])
 
     assert told.value.values["retry_after_s"] > 0  # type: ignore[attr-defined]  # an error of ours
+
+
+def test_a_process_that_loaded_by_half_or_asks_for_bytes_of_others_is_ended(
+    sqlite_project: LocalProject, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def start(*given: Any, **named: Any) -> Any:
+        started.append(real(*given, **named))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(Exception, match="ONNX"):
+        Isolated(version, lambda _: b"no model", ModelSettings(isolate="always"))
+    monkeypatch.setattr(Isolated, "_ask", lambda *_: {"get": "f" * 64})
+    with pytest.raises(RefusedError, match="asked for bytes that are no file of its version"):
+        isolated(sqlite_project, version)
+
+    assert [each.poll() for each in started] == [-9, -9]
+
+
+def test_the_process_of_a_model_sees_no_credentials_of_the_server() -> None:
+    ours = {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "OMP_NUM_THREADS": "2",
+        "HEADWATER_PASSWORD": "p",
+        "AWS_SECRET_ACCESS_KEY": "k",
+        "PGPASSWORD": "p",
+        "MY_TOKEN": "t",
+    }
+
+    assert child_environment(ours) == {"PATH": "/bin", "LC_ALL": "C", "OMP_NUM_THREADS": "2"}
+
+
+def test_an_isolated_model_is_computed_by_threads_however_quick_it_is(
+    sqlite_project: LocalProject, version: ModelVersion
+) -> None:
+    point(sqlite_project, version)
+    threads: list[str] = []
+
+    class Far(Isolated):
+        """As one in a process of its own that answers in no time."""
+
+        def __init__(self, near: Loaded) -> None:
+            Loaded.__init__(self, near.version, near._predictor, near.execution)
+
+        def predict(self, rows: Sequence[dict[str, Any]], *, validated: bool = False) -> list[dict[str, Any]]:
+            threads.append(threading.current_thread().name)
+            return Loaded.predict(self, rows, validated=validated)
+
+    async def ask() -> None:
+        await asyncio.gather(*(engine.answer("delay", [row(at)], alone=at == 0) for at in range(4)))
+
+    with Engine(sqlite_project) as engine:
+        deployed = engine.deployment("delay")
+        deployed.row_us = 1.0
+        for loaded, at_home in ((deployed.loaded, True), (Far(deployed.loaded), False)):
+            threads.clear()
+            deployed.loaded = loaded
+            engine._lots.clear()
+            asyncio.run(ask())
+            assert all(each.startswith("headwater-serve") for each in threads)
+            assert (threads == []) == at_home  # what is in this process is computed in the loop

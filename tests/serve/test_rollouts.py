@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import http.client
+import itertools
+import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from headwater.errors import InvalidInputError, UnavailableError
+from headwater.errors import InvalidInputError, NotFoundError, StorageError, UnavailableError
 from headwater.ledger import Ledger, WriteTx
 from headwater.model import ContractError, ModelVersion
 from headwater.project import LocalProject
-from headwater.serve import Engine
+from headwater.serve import Engine, predict
 from headwater.serve.deployments import Deployment, Fleet
-from headwater.serve.failures import FAILURES, is_fault
+from headwater.serve.engine import fleet_of
+from headwater.serve.failures import FAILURES, NOT_KEPT, is_fault
+from headwater.serve.http import serve_app
+from headwater.serve.limits import BusyError, DeadlineError
 from headwater.serve.shadowing import SHADOWS
 from headwater.serve.traffic import WHOLE, Following, Route, changed_over, picked, place_of, told
+from tests.projects import running
 from tests.serve.models import add_version, point, row
 
 
@@ -46,6 +56,16 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def post(address: str, path: str, body: Any) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+    try:
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
 
 
 def candidate_ready(engine: Engine) -> bool:
@@ -123,6 +143,64 @@ def test_what_the_caller_did_wrong_is_no_fault_of_a_canary(
     assert not is_fault(InvalidInputError("x"))
 
 
+def test_what_the_disk_the_load_or_the_clock_did_is_no_fault_of_a_version() -> None:
+    for error in (StorageError("x"), BusyError("x"), DeadlineError("x"), InvalidInputError("x")):
+        assert not is_fault(error)
+    assert is_fault(ContractError("x"))
+
+
+def test_what_a_canary_said_of_a_masked_field_is_not_kept(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(rows: Any, **more: Any) -> Any:
+        raise ValueError(f"hour {rows[0]['hour']} is out of range")
+
+    for mask, said in (["hour"], NOT_KEPT), ([], "hour 77123.0 is out of range"):
+        sqlite_project.settings.tables["serve"] = {"models": {"delay": {"mask": mask}}}
+        with Engine(sqlite_project) as engine:
+            roll_out(sqlite_project, versions[1], "canary", WHOLE)
+            wait_until(lambda: candidate_ready(engine))
+            lane = engine._fleet.lane("delay", "production")
+            assert lane is not None and lane.candidate is not None
+            monkeypatch.setattr(lane.candidate.loaded, "predict", broken)
+            engine.predict("delay", [row() | {"hour": 77123.0}])
+
+        sqlite_project.events.flush()
+        assert sqlite_project.events.rows("serve_failures")[-1]["message"] == said
+
+
+def test_a_request_for_one_version_is_answered_by_that_one_or_not_at_all(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = versions
+    app = serve_app(sqlite_project, models=["delay"])
+    engine = app.rest.state.engine
+    inputs = [{"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in row().items()]
+    chances = itertools.cycle([0.9, 0.1])  # the present version, the canary, ...
+    with running(app) as address:
+        roll_out(sqlite_project, new, "canary", WHOLE // 2)
+        wait_until(lambda: candidate_ready(engine))
+        monkeypatch.setattr("headwater.serve.deployments.random", SimpleNamespace(random=lambda: next(chances)))
+        pinned = [post(address, "/v2/models/delay/versions/1/infer", {"inputs": inputs}) for _ in range(4)]
+        free = [post(address, "/v2/models/delay/infer", {"inputs": inputs}) for _ in range(4)]
+        records = [post(address, "/invocations", {"dataframe_records": [row()]})[0] for _ in range(4)]
+
+        def broken(rows: Any, **more: Any) -> Any:
+            raise ValueError("out of range")
+
+        monkeypatch.setattr(engine._fleet.lane("delay", "production").candidate.loaded, "predict", broken)
+        failed = [post(address, "/v2/models/delay/versions/2/infer", {"inputs": inputs}) for _ in range(2)]
+        helped = [post(address, "/v2/models/delay/infer", {"inputs": inputs}) for _ in range(2)]
+
+    assert [(status, told.get("model_version")) for status, told in pinned] == [(200, "1"), (404, None)] * 2
+    assert [told["model_version"] for _, told in free] == ["1", "2"] * 2
+    assert records == [200] * 4
+    assert [status for status, _ in failed] == [404, 500]
+    assert [(status, told["model_version"]) for status, told in helped] == [(200, "1")] * 2
+    answered = sqlite_project.events.query("SELECT version FROM predictions", streams=["predictions"]).fetchall()
+    assert Counter(each for (each,) in answered) == {old.id: 2 + 2 + 2 + 2, new.id: 2 + 2}
+
+
 def test_a_shadow_sees_each_request_and_answers_nobody(
     sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion]
 ) -> None:
@@ -164,6 +242,54 @@ def test_a_shadow_that_breaks_or_is_slow_changes_no_answer(
     kept = sqlite_project.events.query("SELECT error, left_out FROM serve_shadows", streams=[SHADOWS.name]).dicts()
     assert {each["error"] for each in kept} == {"ValueError: no"}
     assert len(kept) < 12
+
+
+def test_predicting_as_an_operation_leaves_no_thread_behind(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion]
+) -> None:
+    predict(sqlite_project, "delay", [row()])
+    roll_out(sqlite_project, versions[1], "shadow", 0)
+    fleet_of(sqlite_project).follow(sqlite_project, wait=True)
+
+    answers = [predict(sqlite_project, "delay", [row()]) for _ in range(3)]
+
+    assert [each.name for each in threading.enumerate() if "shadow" in each.name or "serve" in each.name] == []
+    sqlite_project.events.flush()
+    kept = sqlite_project.events.rows("serve_shadows")
+    assert [each["prediction"] for each in kept] == [each.id for each in answers]
+
+
+def test_a_name_that_is_not_released_is_told_while_another_version_loads(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion]
+) -> None:
+    fleet = Fleet()
+    with fleet._loading, ThreadPoolExecutor(1) as pool:
+        for name, channel in (("weather", "production"), ("delay", "staging")):
+            asked = pool.submit(fleet.find, sqlite_project, name, channel)
+            with pytest.raises(NotFoundError):
+                asked.result(10)
+
+
+def test_a_release_during_the_first_load_is_what_answers(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = versions
+    fleet = Fleet()
+    real = Fleet._deploy
+    loaded: list[str] = []
+
+    def meanwhile(self: Fleet, project: Any, key: Any, head: str) -> Deployment:
+        made = real(self, project, key, head)
+        if not loaded:
+            point(sqlite_project, new)
+            fleet._look(project)  # as the follower does
+        loaded.append(head)
+        return made
+
+    monkeypatch.setattr(Fleet, "_deploy", meanwhile)
+
+    assert fleet.find(sqlite_project, "delay", "production").version.id == new.id
+    assert loaded == [old.id, new.id]
 
 
 @contextmanager

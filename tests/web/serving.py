@@ -74,6 +74,7 @@ def addresses(project: Project) -> dict[str, str]:
         "trigger": "/triggers/retrain-on-alarm",
         "models": "/models",
         "model": "/models/delay",
+        "model-consumers": "/models/delay/consumers",
         "model-version": "/models/delay/v2",
         "model-evidence": "/models/delay/v2/evidence",
         "model-card": "/models/delay/v2/card",

@@ -85,7 +85,8 @@ def test_every_page_answers_draws_its_charts_and_fits_a_phone(shown: Site, brows
         assert wider <= 0, f"{name} scrolls sideways by {wider} px"
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_breaks_an_accessibility_rule(shown: Site, browser_page: Page, scheme: str) -> None:
     found = {}
     for name, path in addresses(shown.project).items():

@@ -20,7 +20,7 @@ from .context import Context, pass_context, table
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of its training (repeatable)."
 )
 @click.option(
-    "--trust-code", is_flag=True, help="Trust the code among the files, which loading runs (an admin's word)."
+    "--trust-code", is_flag=True, help="Trust the code that loading runs, or the API that is asked (an admin's word)."
 )
 @pass_context
 def add(
@@ -91,11 +91,11 @@ def trust_command(context: Context, ref: str, names: tuple[str, ...], reason: st
 @click.option("--where", help="An SQL condition on the rows.")
 @click.option("--limit", type=int, default=10_000, show_default=True, help="At most so many rows.")
 @pass_context
-def record_command(context: Context, ref: str, data: str, where: str | None, limit: int) -> None:
+def record_command(context: Context, ref: str, data: str, where: str | None, limit: int) -> int:
     """Ask the HTTP API of a version for each row of a dataset, and keep the answers in a new version.
 
-    Rows that are recorded are not asked again; the API's rate and most_cost hold. What was answered is kept also when
-    the cost or the vendor ends it early.
+    An admin trusts the API first (hw model trust). Rows that are recorded are not asked again; the API's rate and
+    most_cost hold. What was answered is kept also when the cost, the vendor or ^C ends it early: exit code 1.
     """
     from headwater.model.recording import record_answers
 
@@ -111,6 +111,7 @@ def record_command(context: Context, ref: str, data: str, where: str | None, lim
             + (f"\nended early: {found.ended}" if found.ended else "")
         ),
     )
+    return 1 if found.ended else 0
 
 
 @click.command("flavours")

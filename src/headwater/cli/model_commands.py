@@ -117,9 +117,7 @@ def parity(
     from headwater.evaluate import parity as check
 
     with context.open() as project:
-        evidence = check(
-            project, ref, data, original=original, exported=exported, where=where, tolerance=tolerance
-        )
+        evidence = check(project, ref, data, original=original, exported=exported, where=where, tolerance=tolerance)
     context.show(evidence, lambda: evidence_text(evidence))
     return 0 if evidence.body["passed"] else 1
 

@@ -181,11 +181,16 @@ def _person(name: str, claimed: bool) -> str:
 @click.command()
 @click.argument("model")
 @click.option("--channel", default="production", show_default=True)
-@click.option("--to", help="A version; default: what was there before.")
+@click.option("--to", help="A version that was there before; default: the one that the present one replaced.")
 @click.option("--reason", "-r", required=True)
 @pass_context
 def rollback(context: Context, model: str, channel: str, to: str | None, reason: str) -> None:
-    """Put back what MODEL's channel pointed to before. No gate; recorded."""
+    """Put back what MODEL's channel pointed to before. No gate; recorded.
+
+    A canary under way is taken back first. --to names any version behind the present one (v3 or delay@v3). Going
+    forward again, to one that was taken back, takes a request where the channel has gates or approvals. Where it
+    demands people who are signed in (authenticated = true), a claimed name does not take back either.
+    """
     from headwater.release import rollback as roll_back
 
     with context.open() as project:

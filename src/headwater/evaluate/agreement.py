@@ -44,7 +44,7 @@ def check_parity(
     The body: ``passed``, ``why``, ``tolerance``, ``worst`` (difference, kind of probe, output, original, exported, the
     row), ``evaluated`` and ``searched`` (rows, beyond, largest; ``searched`` also by kind), ``unresolved``, and
     ``outside``: the largest difference where one input is infinite, NaN or at the end of 32 bits, which is not judged
-    either.
+    either. Where both refuse the rows of the frame nothing was compared, and it has not passed.
 
     Raises:
         InvalidInputError: the frame lacks an input, or has no rows.
@@ -57,9 +57,19 @@ def check_parity(
     columns = take(columns, chosen)
     tally = _Tally(contract, original, exported, tolerance)
     tally.add(_REAL, columns)
-    base = take(columns, np.arange(0, len(chosen), max(1, len(chosen) // _BASE)))
+    # Where both refuse the rows there is nothing to search from: their engines would refuse that too.
+    unresolved, beyond = _search(contract, tally, columns, narrow or original, seed) if tally.rows else (0.0, 0.0)
+    shown = {"unresolved": unresolved, "outside": beyond, "tolerance": tolerance, "seed": seed}
+    return {**tally.body(), **shown, **tally.verdict()}
+
+
+def _search(contract: Contract, tally: _Tally, columns: Columns, narrow: Ask, seed: int) -> tuple[float, float]:
+    """Count inputs searched for; return the largest differences within jumps and outside of what is judged."""
+    original, exported, tolerance = tally.original, tally.exported, tally.tolerance
+    rows = len(next(iter(columns.values())))
+    base = take(columns, np.arange(0, rows, max(1, rows // _BASE)))
     unresolved = 0.0
-    for kind, probe in probes(contract.inputs, base, narrow or original, seed=seed):
+    for kind, probe in probes(contract.inputs, base, narrow, seed=seed):
         if kind == "unresolved":
             unresolved = _largest(contract, original, exported, probe, tolerance)
         else:
@@ -67,8 +77,7 @@ def check_parity(
     climb(contract.inputs, tally.worst_rows(base), base, tally.climbed, seed=seed)
     ends = outside(contract.inputs, base, seed=seed)
     beyond = _largest(contract, original, exported, ends, tolerance) if len(next(iter(ends.values()))) else 0.0
-    shown = {"unresolved": unresolved, "outside": beyond, "tolerance": tolerance, "seed": seed}
-    return {**tally.body(), **shown, **tally.verdict()}
+    return unresolved, beyond
 
 
 def _largest(contract: Contract, a: Ask, b: Ask, columns: Mapping[str, Array], tolerance: float) -> float:
@@ -87,6 +96,7 @@ class _Tally:
         self.exported = exported
         self.tolerance = tolerance
         self.kinds: dict[str, dict[str, Any]] = {}
+        self.refused = ""
         self.worst: dict[str, Any] = {"difference": -1.0}
         self._leaders: list[Columns] = []
 
@@ -111,6 +121,7 @@ class _Tally:
             return
         a, b = _answers(self.original, columns), _answers(self.exported, columns)
         if isinstance(a, str) and isinstance(b, str):
+            self.refused = self.refused or a
             return
         entry = self.kinds.setdefault(kind, {"rows": 0, "beyond": 0, "largest": 0.0})
         entry["rows"] += rows
@@ -166,7 +177,10 @@ class _Tally:
             }  # fmt: skip
 
     def verdict(self) -> dict[str, Any]:
-        """Return whether everything judged agrees, and why in a sentence."""
+        """Return whether everything judged agrees, real rows among it, and why in a sentence."""
+        if not self.rows:
+            why = f"no row was compared, since both refuse the data ({self.refused}): give rows that they answer"
+            return {"passed": False, "why": why}
         said = f"the worst differs by {self.worst['difference']:.3g} ({self.worst.get('kind', '')})"
         if not self.beyond:
             return {"passed": True, "why": f"all {self.rows:,} inputs agree within {self.tolerance:g}; {said}"}
@@ -223,7 +237,8 @@ def number_difference(a: Array, b: Array) -> Array:
 def _answers(ask: Ask, columns: Mapping[str, Array]) -> dict[str, Array] | str:
     """Return the answers, or what was raised: a model may refuse an input in its engine's own words."""
     try:
-        return ask(columns)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities are asked on purpose
+            return ask(columns)
     except Exception as error:  # noqa: BLE001  # any engine; that one refuses is the finding
         return f"{type(error).__name__}: {str(error)[:200]}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from headwater.errors import InvalidInputError
 from headwater.model import get_model_version, load_version
 from headwater.operation import operation
 from headwater.project import Project
@@ -42,12 +43,19 @@ def find_bad_slices(
     slices of one or two conditions come back, each found on half of the rows and confirmed on the other half.
 
     Raises:
-        InvalidInputError: a column is missing, or the task gives rows no loss of their own (detection, ranking).
+        InvalidInputError: a column is missing, ``most`` is below 1 or ``least_rows`` below 2, or the task gives rows no
+            loss of their own (detection, ranking).
     """
     from .data import evaluation_set
     from .measuring import about, answers_of
     from .slice_search import search_slices
 
+    if most < 1 or least_rows < 2:
+        raise InvalidInputError(
+            f"a search returns at least 1 slice of at least 2 rows, not {most} of {least_rows}: give other numbers.",
+            most=most,
+            least_rows=least_rows,
+        )
     version = get_model_version(project, model)
     rows = evaluation_set(
         project, data, target, where=where, part=part, time=time, window=window, refs=tuple(data_refs)
@@ -79,8 +87,6 @@ def find_bad_slices(
 
 
 def _losses(contract: Any, rows: Any, answers: Any, loss: str) -> tuple[str, Any]:
-    from headwater.errors import InvalidInputError
-
     from .data import truth_as_boolean
     from .measuring import row_losses
     from .tasks import positive_class, task_of
@@ -97,8 +103,6 @@ def _losses(contract: Any, rows: Any, answers: Any, loss: str) -> tuple[str, Any
 
 
 def _told_by(contract: Any, columns: Any, wanted: Sequence[str]) -> list[str]:
-    from headwater.errors import InvalidInputError
-
     plain = ("float", "int", "bool", "str")
     chosen = list(wanted) or [field.name for field in contract.inputs if field.type in plain]
     for name in chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ Parts = Mapping[str, Mapping[str, Array]]
 ALLOWED = 0.01
 """The share of near-duplicates, beyond what columns that have nothing to do with each other show, that may pass."""
 _MOST_TEXTS = 10_000
+"""How many texts of a side are held against the other side by their shingles."""
 _SAMPLE = 3
 _SHOWN = 12
 
@@ -84,19 +86,48 @@ def _nearly(parts: Parts, columns: Sequence[str], seed: int) -> dict[str, Any]:
 
 
 def _alike(parts: Parts, column: str, seed: int) -> dict[str, Any]:
-    count, of, sample = 0, 0, []
+    """Texts that repeat one of an earlier part: word for word among all of them, nearly among at most so many."""
+    copies = nearly = of = 0
+    beyond, sample, drawn = 0.0, [], []
     for name, later, before in _pairs(parts, [column]):
-        ours, theirs = (as_text(each[column]).tolist()[:_MOST_TEXTS] for each in (later, before))
-        same = set(theirs)
-        own = [k for k, text in enumerate(ours) if text not in same]
-        pairs = alike_texts([ours[k] for k in own], theirs, seed=seed)
-        count, of = count + len(pairs), of + len(own)
+        ours, theirs = (_texts(each[column]) for each in (later, before))
+        known = set(theirs)
+        same, other = [text for text in ours if text in known], [text for text in ours if text not in known]
+        own, earlier = _some(other, seed), _some(sorted(known), seed)
+        pairs = alike_texts(own, earlier, seed=seed)
+        copies, nearly, of = copies + len(same), nearly + len(pairs), of + len(ours)
+        beyond += max(0.0, len(same) - min(_recurring(ours), _recurring(theirs)) * len(ours))
+        # A pair is found only where both of it were drawn.
+        beyond += len(pairs) * len(other) / max(len(own), 1) * len(known) / max(len(earlier), 1)
+        if (len(own), len(earlier)) != (len(other), len(known)):
+            drawn.append(f"{len(own):,} of {len(other):,} in {name} against {len(earlier):,} of {len(known):,} before")
+        sample += [{"part": name, "text": text[:200], "earlier": text[:200], "alike": 1.0} for text in same[:_SAMPLE]]
         sample += [
-            {"part": name, "text": ours[own[a]][:200], "earlier": theirs[b][:200], "alike": round(share, 3)}
+            {"part": name, "text": own[a][:200], "earlier": earlier[b][:200], "alike": round(share, 3)}
             for a, b, share in pairs[:_SAMPLE]
         ]
-    why = f"{count:,} of {of:,} other texts of '{column}' in later parts nearly repeat one of an earlier part"
-    return _check(f"near-duplicates of {column}", count <= ALLOWED * of, count, of, why, sample)
+    why = f"{copies:,} of {of:,} texts of '{column}' in later parts stand in an earlier part word for word"
+    why += f", {nearly:,} nearly so"
+    if drawn:
+        why += f" (looked for among texts drawn at random: {'; '.join(drawn)})"
+    return _check(f"near-duplicates of {column}", beyond <= ALLOWED * of, copies + nearly, of, why, sample)
+
+
+def _texts(values: Array) -> list[str]:
+    return [str(each) for each in as_text(values[~is_missing(values)]).tolist()]
+
+
+def _some(texts: list[str], seed: int) -> list[str]:
+    """Return texts, at random ``_MOST_TEXTS`` of them where there are more."""
+    if len(texts) <= _MOST_TEXTS:
+        return texts
+    return [texts[k] for k in np.random.default_rng(seed).permutation(len(texts))[:_MOST_TEXTS].tolist()]
+
+
+def _recurring(texts: list[str]) -> float:
+    """Return the share of texts that stand in one part more than once: copies that say nothing about a leak."""
+    times = Counter(texts)
+    return sum(times[text] > 1 for text in texts) / max(len(texts), 1)
 
 
 def _groups(parts: Parts, group: str) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def alike_texts(one: Sequence[str], other: Sequence[str], *, seed: int = 0) -> l
 
     Source: Broder (1997), On the resemblance and containment of documents; Leskovec et al., Mining of Massive Datasets.
     """
+    if not one or not other:
+        return []
     sets = [[_shingles(text) for text in side] for side in (one, other)]
     signs = [_signatures(side, seed) for side in sets]
     buckets: dict[tuple[int, bytes], list[int]] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import erfc, sqrt
+from math import erfc, exp, lgamma, sqrt
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def search_slices(
 
     ``columns`` are what slices may be told by and ``losses`` what each row costs, shape (rows,). With ``signed`` a
     mean that is far from the rest on either side is bad, not only a greater one. Slices of fewer than ``least_rows``
-    in the finding half are not looked at.
+    in the finding half are not looked at, and of fewer in the confirming half not confirmed.
     """
     rows = len(losses)
     finding = np.zeros(rows, bool)
@@ -59,7 +59,7 @@ def search_slices(
     conditions = conditions_of(columns)
     masks, strongest, searched = _find(conditions, losses[finding], finding, least_rows, signed)
     chosen = _distinct(masks, strongest, most)
-    found = [_judged(conditions, pair, losses, ~finding, signed) for pair in chosen]
+    found = [_judged(conditions, pair, losses, ~finding, signed, least_rows) for pair in chosen]
     _confirm(found)
     found.sort(key=lambda each: (not each["confirmed"], -abs(each["gap"]["value"])))
     return {"overall": float(losses[~finding].mean()), "searched": searched, "found": found}
@@ -143,7 +143,12 @@ def _distinct(masks: Array, slices: Sequence[tuple[int, int]], most: int) -> lis
 
 
 def _judged(
-    conditions: Sequence[Condition], pair: tuple[int, int], losses: Array, confirming: Array, signed: bool
+    conditions: Sequence[Condition],
+    pair: tuple[int, int],
+    losses: Array,
+    confirming: Array,
+    signed: bool,
+    least: int,
 ) -> dict[str, Any]:
     """Return a slice measured on the confirming half, its p-value for being worse in the direction it was found."""
     texts = [conditions[place].text for place in dict.fromkeys(pair)]
@@ -156,7 +161,7 @@ def _judged(
         "value": float(inside.mean()) if len(inside) else float("nan"),
         "rest": float(rest.mean()) if len(rest) else float("nan"),
     }
-    if len(inside) < 2 or len(rest) < 2:
+    if min(len(inside), len(rest)) < max(2, least):
         return entry | {"gap": {"value": 0.0, "low": float("-inf"), "high": float("inf")}, "p": 1.0}
     gap = entry["value"] - entry["rest"]
     error = float(np.sqrt(inside.var(ddof=1) / len(inside) + rest.var(ddof=1) / len(rest)))
@@ -164,9 +169,17 @@ def _judged(
     if signed:
         before = losses[mask & ~confirming].mean() - losses[~mask & ~confirming].mean()
         wanted = 1.0 if before >= 0 else -1.0
-    p = 0.5 * erfc(wanted * gap / error / sqrt(2)) if error > 0 else 1.0
+    p = 0.5 * erfc(wanted * gap / error / sqrt(2)) if error > 0 else _p_of_all(wanted * gap, len(inside), len(rest))
     interval = {"value": gap, "low": gap - _NORMAL_975 * error, "high": gap + _NORMAL_975 * error}
     return entry | {"gap": interval, "p": p}
+
+
+def _p_of_all(gap: float, inside: int, rest: int) -> float:
+    """Return the p-value where each row inside costs the same, and each of the rest: wrong on every row here only, say.
+
+    Of all ways to draw as many rows, one gives this gap (Fisher's exact test).
+    """
+    return exp(lgamma(inside + 1) + lgamma(rest + 1) - lgamma(inside + rest + 1)) if gap > 0 else 1.0
 
 
 def _confirm(found: Sequence[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -117,6 +118,8 @@ def _wrong(field: Field, depth: int) -> Iterator[str]:
     measured = field.type in ("str", "list", *BYTES)
     if not measured and any(getattr(field, each) is not None for each in _LENGTHS):
         yield f"is a {field.type}, which has no least or most"
+    if any(not math.isfinite(bound) for each in _NUMBERS if (bound := getattr(field, each)) is not None):
+        yield "has a minimum or maximum that is not finite: leave it out where there is none"
     for low, high in (_NUMBERS, _LENGTHS):
         a, b = getattr(field, low), getattr(field, high)
         if a is not None and b is not None and a > b:
@@ -134,6 +137,8 @@ def _wrong(field: Field, depth: int) -> Iterator[str]:
     kind = {"str": str, "bool": bool, "int": int, "float": int | float}.get(field.type)
     if field.allowed is not None and (kind is None or not all(isinstance(each, kind) for each in field.allowed)):
         yield f"allows a value that is no {field.type}"
+    if any(isinstance(each, float) and not math.isfinite(each) for each in field.allowed or ()):
+        yield "allows a number that is not finite, which JSON cannot say"
 
 
 def _unknown(given: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -79,7 +80,8 @@ def _infer_field(name: str, values: Any, margin: float | None, categories: int) 
     if kind in ("float", "int") and margin is not None and len(present):
         low, high = float(present.min()), float(present.max())
         slack = (high - low) * margin
-        return Field(name=name, type=kind, minimum=low - slack, maximum=high + slack, nullable=nullable)
+        if math.isfinite(low - slack) and math.isfinite(high + slack):  # else no bound could be kept
+            return Field(name=name, type=kind, minimum=low - slack, maximum=high + slack, nullable=nullable)
     if kind == "str" and categories:
         found = sorted(set(present.tolist()))
         if len(found) <= categories:

@@ -43,6 +43,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     contract: Contract | None
     trusted: tuple[str, ...]
+    load: bool = True
 
 
 def prove(
@@ -51,9 +52,10 @@ def prove(
     contract: Contract | None = None,
     *,
     trusted: Sequence[str] = (),
+    load: bool = True,
     limit_s: float = LIMIT_S,
 ) -> Proof:
-    """Return what a child process found out about some files.
+    """Return what a child process found out about some files; without ``load`` it describes them and no more.
 
     Raises:
         CorruptError: the engine cannot read them, or crashes or hangs on them.
@@ -65,8 +67,9 @@ def prove(
 
     with tempfile.TemporaryDirectory(prefix="hw-prove-") as folder:
         write_files(files, Path(folder))
-        asked = _Asked(flavour=flavour, folder=folder, contract=contract, trusted=tuple(trusted))
-        command = [sys.executable, "-c", "from headwater.model.proving import main; main()"]
+        asked = _Asked(flavour=flavour, folder=folder, contract=contract, trusted=tuple(trusted), load=load)
+        # -P: the current directory is not looked in for modules, a clone may hold a numpy.py.
+        command = [sys.executable, "-P", "-c", "from headwater.model.proving import main; main()"]
         try:
             done = subprocess.run(command, input=msgspec.json.encode(asked), capture_output=True, timeout=limit_s)
         except subprocess.TimeoutExpired as error:
@@ -91,16 +94,26 @@ def prove(
 
 def main() -> None:
     """Be the child: read what to prove from standard input, write the proof as the last line of standard output."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit_itself()
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
     try:
         proof = _proved(asked)
     except HeadwaterError as error:
         proof = Proof(error={"kind": error.kind, "message": error.message, "values": _plain(error.values)})
     sys.stdout.buffer.write(b"\n" + msgspec.json.encode(proof) + b"\n")
+
+
+def _limit_itself() -> None:
+    """Take no more memory than MOST_BYTES and dump no core; a lower limit that is set already is kept.
+
+    The hard limit too: trusted code that is run here could raise the soft one.
+    """
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    most = min([MOST_BYTES, *(each for each in limits if each != resource.RLIM_INFINITY)])
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _proved(asked: _Asked) -> Proof:
@@ -112,7 +125,7 @@ def _proved(asked: _Asked) -> Proof:
     contract = asked.contract or suggested
     answered, doubt = False, ""
     waiting = [name for name in untrusted if name not in asked.trusted]
-    if contract is not None and not waiting and asked.flavour not in _NOT_ASKED:
+    if asked.load and contract is not None and not waiting and asked.flavour not in _NOT_ASKED:
         predictor = flavour.load(files, contract, asked.trusted)
         try:
             _ask(predictor, contract)

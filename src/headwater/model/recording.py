@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from headwater.errors import HeadwaterError, InvalidInputError, RefusedError, UnavailableError
+from headwater.errors import HeadwaterError, InvalidInputError
 from headwater.lake import resolve, scan
 from headwater.project import Project
 
 from .columns import input_columns, take
 from .flavours import api, files_of
+from .flavours.files import ANSWERS
 from .registry import get_model_version, register
 from .values import ModelFile
 
@@ -43,13 +44,13 @@ def record_answers(
     """Ask the API of a version for each row of a dataset, and return the new version that keeps the answers.
 
     It is asked from here, with the credentials of this process's environment. Rows that are recorded are not asked
-    again. What was answered is kept also when the vendor or the cost ends it early. ``tell`` is called with rows done
-    and in all.
+    again. What was answered is kept also when the vendor, the cost, a fault or ^C ends it early. ``tell`` is called
+    with rows done and in all.
 
     Raises:
         NotFoundError: there is no such version or data.
         InvalidInputError: the version is no API, or the data lacks an input.
-        RefusedError, UnavailableError: the very first row could not be asked.
+        RefusedError, UnavailableError: the very first row could not be asked, or no admin trusted the API.
     """
     version = get_model_version(project, ref)
     if version.flavour != "api":
@@ -58,25 +59,25 @@ def record_answers(
     source = resolve(project, data)
     table = scan(project, source.ref, columns=[field.name for field in fields], where=where)
     columns = take(input_columns(fields, table), slice(0, limit))
-    predictor = api.load(files_of(version, project.objects.get, "api"), version.contract)
+    files = files_of(version, project.objects.get, "api")
+    predictor = api.load(files, version.contract, version.trusted, keep=True)
     before = len(predictor.recorded)
-    ended: HeadwaterError | None = None
+    ended: BaseException | None = None
     rows = len(next(iter(columns.values())))
-    for row in range(rows):
-        try:
+    try:
+        for row in range(rows):
             predictor.predict(take(columns, slice(row, row + 1)))
-        except (RefusedError, UnavailableError) as error:
-            ended = error
-            break
-        if tell is not None:
-            tell(row + 1, rows)
+            if tell is not None:
+                tell(row + 1, rows)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # whatever ends it, the answers were paid for
+        ended = error
     if ended is not None and len(predictor.recorded) == before:
         raise ended
     made = version
     if len(predictor.recorded) > before:
         answers = api.write_answers(predictor.recorded)
-        kept = tuple(file for file in version.files if file.name != api.ANSWERS)
-        file = ModelFile(name=api.ANSWERS, digest=project.objects.put(answers), size=len(answers), flavour="api")
+        kept = tuple(file for file in version.files if (file.flavour, file.name) != ("api", ANSWERS))
+        file = ModelFile(name=ANSWERS, digest=project.objects.put(answers), size=len(answers), flavour="api")
         made = register(
             project,
             version.model,
@@ -86,6 +87,7 @@ def record_answers(
             metrics=version.metrics,
             trained_on=[f"version:{source.id}"],
             parent=version.id,
+            trusted=version.trusted,
             card=version.card,
         )
     usage = predictor.usage()
@@ -96,5 +98,13 @@ def record_answers(
         calls=usage.calls,
         cost=usage.cost,
         currency=usage.currency,
-        ended=ended.message if ended is not None else "",
+        ended=_why(ended),
     )
+
+
+def _why(ended: BaseException | None) -> str:
+    if ended is None:
+        return ""
+    if isinstance(ended, KeyboardInterrupt):
+        return "it was interrupted"
+    return ended.message if isinstance(ended, HeadwaterError) else f"{type(ended).__name__}: {ended}"

@@ -17,7 +17,7 @@ from . import documents
 from .contract import Contract
 from .contract_files import check_contract
 from .flavours import FLAVOURS
-from .flavours.files import check_file_name
+from .flavours.files import ANSWERS, check_file_name
 from .naming import describe_version
 from .refs import ModelRef, check_name, parse_ref
 from .values import CardText, Model, ModelFile, ModelVersion
@@ -292,7 +292,7 @@ def _require_may_trust(
     if not trusted:
         return
     before = find_model_version(project, parent) if parent is not None else None
-    if before is not None and set(trusted) <= set(before.trusted) and set(files) == set(before.files):
+    if before is not None and set(trusted) <= set(before.trusted) and _trusted(files) == _trusted(before.files):
         return  # the very same files, which an admin trusted as they are
     try:
         require(project.actor, "model:admin", "model.register")
@@ -302,6 +302,11 @@ def _require_may_trust(
             "admin's word. Register the version without it, and ask an admin for 'hw model trust'.",
             **error.values,
         ) from None
+
+
+def _trusted(files: Sequence[ModelFile]) -> set[ModelFile]:
+    """Return the files that trust is about: all but an API's recorded answers."""
+    return {file for file in files if (file.flavour, file.name) != ("api", ANSWERS)}
 
 
 def _require_objects(project: Project, files: Sequence[ModelFile], reference: str | None) -> None:

@@ -143,14 +143,15 @@ def withdraw(channel: Channel, rollout: str, stage: int | None = None) -> Channe
     return msgspec.structs.replace(channel, revision=channel.revision + 1, rollout=None)
 
 
-def go_back(channel: Channel, to: str | None = None) -> Channel:
+def go_back(channel: Channel, to: str | None = None, *, forward: bool) -> Channel:
     """Return the channel as it was before: without its canary, or pointing to what the present version replaced.
 
-    ``to`` names any version that was released here. Whatever is under way ends.
+    ``to`` names any version that was released here; without ``forward`` only one behind the present one, since what is
+    not behind it is a release by another name. Whatever is under way ends.
 
     Raises:
         NotFoundError: nothing was released here, or nothing before.
-        RefusedError: ``to`` was never released here: it takes a request.
+        RefusedError: ``to`` was never released here, or lies ahead: it takes a request.
         ConflictError: the channel points to ``to`` already and nothing is under way.
     """
     if channel.stable is None:
@@ -161,6 +162,8 @@ def go_back(channel: Channel, to: str | None = None) -> Channel:
         raise RefusedError("it was never in this channel, so this would be a release without gates or approval.")
     if target == channel.stable and not canary:
         raise ConflictError("the channel points to this version already.")
+    if not forward and target != channel.stable and target not in channel.behind:
+        raise RefusedError("it is not behind the present version: going forward to it takes a request.")
     return msgspec.structs.replace(
         channel,
         revision=channel.revision + 1,

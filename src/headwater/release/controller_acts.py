@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -15,11 +15,13 @@ from headwater.model.registry import get_model_version, read_version
 from headwater.operation import operation
 from headwater.project import Project
 
+from .approvers import require_may_move
 from .controller import grow, shadow, withdraw
 from .controller_live import live_figures
 from .controller_rows import Because, read_channel, record
 from .controller_rules import CanaryRules, Live, Verdict, judge
-from .rows import read_request
+from .requests import still_releasable
+from .rules import channel_rules
 
 if TYPE_CHECKING:
     from headwater.ledger import Row, Tx
@@ -132,6 +134,7 @@ def stop_rollout(project: Project, rollout: str, reason: str) -> RolloutRecord:
     """End a canary or shadow: what the channel points to answers everything again. No gate; recorded.
 
     Raises:
+        DeniedError: it is a canary, its channel demands people who are signed in, and this one only claims a name.
         NotFoundError: there is none of that id.
         ConflictError: it has ended already.
     """
@@ -139,6 +142,8 @@ def stop_rollout(project: Project, rollout: str, reason: str) -> RolloutRecord:
         raise InvalidInputError("ending a rollout needs a reason: whoever reads the log later will ask for it.")
     with project.ledger.write() as tx:
         found = _read(tx, rollout)
+        if found.kind == "canary":
+            require_may_move(project.actor, channel_rules(project.settings, found.model, found.channel), found.channel)
         before = read_channel(tx, found.model, found.channel)
         after = withdraw(before, found.id)
         record(tx, found.model, found.channel, before, after, Because(actor=project.actor, reason=reason))
@@ -176,7 +181,7 @@ def _go_on(project: Project, rollout: RolloutRecord) -> RolloutFigures | None:
         live = _live(project, rollout)
         verdict = _verdict(project, rollout, live)
         if verdict.act != "wait":
-            _step(project, rollout, verdict)
+            verdict = _step(project, rollout, verdict)
             with project.ledger.read() as tx:
                 rollout = _read(tx, rollout.id)
         return RolloutFigures(rollout=rollout, live=live, verdict=verdict)
@@ -187,19 +192,26 @@ def _go_on(project: Project, rollout: RolloutRecord) -> RolloutFigures | None:
     return None
 
 
-def _step(project: Project, rollout: RolloutRecord, verdict: Verdict) -> None:
-    """Record one step of the controller, if the rollout is still at the stage that was judged."""
+def _step(project: Project, rollout: RolloutRecord, verdict: Verdict) -> Verdict:
+    """Record one step of the controller, if the rollout is still at the stage that was judged; return what it did.
+
+    The step that moves the channel reads the gates and the approvals again: where they no longer let it, the canary is
+    withdrawn instead.
+    """
     with project.ledger.write() as tx:
         before = read_channel(tx, rollout.model, rollout.channel)
         step = grow if verdict.act == "grow" else withdraw
         after = step(before, rollout.id, rollout.stage)
-        approvals: dict[str, Any] = {}
+        because = Because(actor=project.actor, reason=verdict.why)
         if after.stable == rollout.version and rollout.request:
-            asked = read_request(tx, rollout.request)
-            yes = tuple(each for each in asked.approvals if each.decision == "approve")
-            approvals = {"request": asked.id, "approvals": yes, "gates": asked.gates}
-        because = Because(actor=project.actor, reason=verdict.why, **approvals)
+            asked, gates, why = still_releasable(tx, project, rollout.request)
+            because = msgspec.structs.replace(because, request=asked.id, approvals=asked.approvals, gates=gates)
+            if why:
+                verdict = Verdict(act="back", why=why)
+                after = withdraw(before, rollout.id, rollout.stage)
+                because = Because(actor=project.actor, reason=why)
         record(tx, rollout.model, rollout.channel, before, after, because)
+    return verdict
 
 
 def _live(project: Project, rollout: RolloutRecord) -> Live:

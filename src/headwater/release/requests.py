@@ -16,7 +16,7 @@ from headwater.model.registry import channel_head, get_model_version, read_versi
 from headwater.operation import operation
 from headwater.project import Actor, Project
 
-from .approvers import require_may_approve
+from .approvers import as_counted, require_may_approve, require_may_move
 from .controller import ReleaseKind, settle
 from .controller_rows import Because, asked_of, read_channel, release_asked
 from .gates import GateReader, read_gates
@@ -40,6 +40,7 @@ def request_release(
 
     Raises:
         ConflictError: the channel points to that version already, or the same is asked for and waiting.
+        DeniedError: no approval is demanded, but to be signed in, and this person only claims a name.
         RefusedError: bytes of the version are gone, so that it could not be served.
         NotFoundError: there is no such version.
     """
@@ -48,6 +49,8 @@ def request_release(
     wanted = get_model_version(project, version)
     _require_files(project, wanted)
     rules = channel_rules(project.settings, wanted.model, channel)
+    if rules.approvals <= 0:
+        require_may_move(project.actor, rules, channel)
     with project.ledger.write() as tx:
         champion = _champion(tx, wanted.model, channel)
         _require_news(tx, wanted, channel, champion)
@@ -86,7 +89,8 @@ def approve(project: Project, request: str, reason: str) -> ReleaseRequest:
             tx.announce("request", found.ref)
         else:
             require_may_approve(project.actor, rules, found, wanted)
-            _decide(tx, project.actor, found, "approve", reason)
+            # Who approved in a way that no longer counts (by a claimed name, say) may say so again.
+            _decide(tx, project.actor, as_counted(found, rules, wanted), "approve", reason)
             _settle(tx, project, rules, read_request(tx, found.id), wanted, champion)
             return read_request(tx, found.id)
     # Raised after the transaction, so that the request is on record as closed.
@@ -123,6 +127,23 @@ def check_gates(project: Project, version: str, channel: str) -> list[GateResult
         return list(read_gates(project, rules.gates, reader))
 
 
+def still_releasable(tx: WriteTx, project: Project, request: str) -> tuple[ReleaseRequest, tuple[GateResult, ...], str]:
+    """Return a released request whose canary is to move the channel, with its gates, both by the rules that hold now.
+
+    The request has those approvals alone that still count. The last is why it may not move the channel after all, ''
+    where it may: an approval no longer counts, or a gate has closed since.
+    """
+    found = read_request(tx, request)
+    wanted = read_version(tx, found.version)
+    rules = channel_rules(project.settings, found.model, found.channel)
+    found = as_counted(found, rules, wanted)
+    gates = _gates(tx, project, rules, wanted, found.channel, _champion(tx, found.model, found.channel))
+    asked = asked_of(found, rules.approvals)
+    if len(asked.yes) < asked.needs:
+        return found, gates, f"{len(asked.yes)} of {asked.needs} approvals count by the rules of {found.channel} now"
+    return found, gates, _closed_because(gates)
+
+
 def _settle(
     tx: WriteTx,
     project: Project,
@@ -132,7 +153,8 @@ def _settle(
     champion: ModelVersion | None,
 ) -> None:
     """Release a request that has the approvals it needs, or close it where a gate has closed since."""
-    # Rules may have changed since it was asked for: the stricter number holds.
+    # Rules may have changed since it was asked for: the stricter number holds, and only who may approve now counts.
+    request = as_counted(request, rules, wanted)
     asked, now = asked_of(request, rules.approvals), read_channel(tx, request.model, request.channel)
     if settle(now, asked, gates_open=True) == "waiting":
         tx.announce("request", request.ref)

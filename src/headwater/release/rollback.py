@@ -11,9 +11,11 @@ from headwater.model.registry import read_version
 from headwater.operation import operation
 from headwater.project import Project
 
+from .approvers import require_may_move
 from .controller import Channel, go_back
 from .controller_rows import Because, read_channel, record
 from .rows import RELEASE, releases_of
+from .rules import channel_rules
 from .values import Release
 
 if TYPE_CHECKING:
@@ -28,19 +30,23 @@ def rollback(project: Project, model: str, channel: str, *, to: str | None = Non
 
     Without ``to``: a canary under way is taken back and the present version answers everything again; where there is
     none, the channel points to what the present version replaced, and going back again goes further back. ``to``
-    names any version that was in this channel before (``v3``, ``delay@v3`` or an id), so it also goes forward again.
+    names any version that was in this channel before (``v3``, ``delay@v3`` or an id). Where the channel demands nothing
+    it also goes forward again; where it has approvals or gates, going forward takes a request.
 
     Raises:
+        DeniedError: the channel demands people who are signed in, and this one only claims a name.
         NotFoundError: nothing was released to the channel, or nothing before the present version.
-        RefusedError: ``to`` was never in this channel: it takes a request.
+        RefusedError: ``to`` was never in this channel, or lies ahead of what it points to: it takes a request.
         ConflictError: the channel points to ``to`` already.
     """
     if not reason.strip():
         raise InvalidInputError("going back needs a reason: whoever reads the log later will ask for it.")
+    rules = channel_rules(project.settings, model, channel)
+    require_may_move(project.actor, rules, channel)
     with project.ledger.write() as tx:
         before = read_channel(tx, model, channel)
         wanted = _named(tx, model, to) if to else None
-        after = _back(before, model, channel, wanted)
+        after = _back(before, model, channel, wanted, forward=not rules.approvals and not rules.gates)
         because = Because(actor=project.actor, reason=reason, kind="rollback")
         identifier = record(tx, model, channel, before, after, because)
         row = tx.one(f"SELECT {RELEASE} FROM releases WHERE id = ?", (identifier,))
@@ -48,15 +54,21 @@ def rollback(project: Project, model: str, channel: str, *, to: str | None = Non
         return releases_of(tx, [row])[0]
 
 
-def _back(before: Channel, model: str, channel: str, wanted: ModelVersion | None) -> Channel:
+def _back(before: Channel, model: str, channel: str, wanted: ModelVersion | None, *, forward: bool) -> Channel:
     """Ask the state machine, and say its no with the names of this channel."""
     where = f"{channel} of model '{model}'"
     try:
-        return go_back(before, wanted.id if wanted else None)
+        return go_back(before, wanted.id if wanted else None, forward=forward)
     except NotFoundError as error:
         raise NotFoundError(f"{where}: {error.message}") from error
     except RefusedError as error:
         assert wanted is not None
+        if wanted.id in before.been:
+            raise RefusedError(
+                f"{wanted.label} is not behind what {channel} points to: going forward to it takes a request, since "
+                f"{channel} has gates or approvals. Run 'hw release request {wanted.label} {channel}'.",
+                version=wanted.id,
+            ) from error
         raise RefusedError(
             f"{wanted.label} was never in {channel}, so this would be a release without gates or approval. "
             f"Run 'hw release request {wanted.label} {channel}'.",

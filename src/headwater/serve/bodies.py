@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from headwater.errors import InvalidInputError
+from headwater.errors import InvalidInputError, TooLargeError
 
 from .limits import SlowRequestError
 
@@ -15,15 +15,18 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_MOST_DIGITS = 15
+
 
 async def read_body(scope: Scope, receive: Receive, most: int, within_s: float | None = None) -> bytes:
     """Return the body of a request: as many bytes as its head says, or all that come where it says nothing.
 
     Raises:
-        InvalidInputError: it is larger than ``most`` bytes, or the client went away.
+        TooLargeError: it is larger than ``most`` bytes.
+        InvalidInputError: its head says no length that can be read, or the client went away.
         SlowRequestError: it did not arrive ``within_s`` seconds.
     """
-    length = next((int(value) for name, value in scope["headers"] if name == b"content-length"), None)
+    length = next((_length(value) for name, value in scope["headers"] if name == b"content-length"), None)
     if within_s is None:
         return await _pieces(receive, most, length)
     waiting = _pieces(receive, most, length)
@@ -55,7 +58,15 @@ async def _pieces(receive: Receive, most: int, length: int | None) -> bytes:
     raise InvalidInputError("the request ended before its body did: send it again.")
 
 
-def _too_large(size: int, most: int) -> InvalidInputError:
-    return InvalidInputError(
+def _length(told: bytes) -> int:
+    if not told.isdigit() or len(told) > _MOST_DIGITS:
+        raise InvalidInputError(
+            f"the header Content-Length is {told.decode('latin-1')[:40]!r}: give the number of bytes of the body."
+        )
+    return int(told)
+
+
+def _too_large(size: int, most: int) -> TooLargeError:
+    return TooLargeError(
         f"the request has {size:,} bytes or more; {most:,} is what one may have: send it in several.", bytes=size
     )

@@ -20,6 +20,8 @@ from headwater.lake import Entry, find_head, iter_files, put_files, put_table, r
 from headwater.lake.batches import Block, parquet_files
 from headwater.lake.names import check_dataset_name
 from headwater.model import ContractError, Loaded, load
+from headwater.model.contract import BYTES, NESTED, Field
+from headwater.model.media import to_base64
 from headwater.project import Project
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ PART_ROWS = 131_072
 ABOUT = "predicted.json"
 REFUSED = "refused"
 PREFIX = "predicted_"
-_SQL_TYPES = {"float": "DOUBLE", "int": "BIGINT", "bool": "BOOLEAN", "str": "VARCHAR"}
+_SQL_TYPES = {"float": "DOUBLE", "int": "BIGINT", "bool": "BOOLEAN"}
+"""Columns of answers; those of all other types are text: JSON of what holds other values, base64 of bytes."""
+
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
 
@@ -64,9 +68,10 @@ def predict_dataset(
     """Answer the rows of ``data`` with the model version a ref names, and publish them as a version of ``into``.
 
     Its tables have ``columns`` of the data (all of them unless given) and a column ``predicted_NAME`` for each output
-    NAME of the contract, rows in their order; ``predicted.json`` says by what and of what. ``where`` (an SQL condition)
-    chooses rows. ``into`` is ``MODEL-predictions`` unless given; what its branch held before is replaced. Memory does
-    not grow with the number of rows. Where the answers are those it has already, no version is made.
+    NAME of the contract (a list, object or JSON value as JSON text, bytes as base64), rows in their order;
+    ``predicted.json`` says by what and of what. ``where`` (an SQL condition) chooses rows. ``into`` is
+    ``MODEL-predictions`` unless given; what its branch held before is replaced. Memory does not grow with the number of
+    rows. Where the answers are those it has already, no version is made.
 
     Raises:
         NotFoundError: there is no such model version or dataset.
@@ -135,7 +140,8 @@ class _Predicting:
         self._kept = kept
         self._keep_refused = keep_refused
         self._progress = progress
-        self._types = {f"{PREFIX}{field.name}": _SQL_TYPES[field.type] for field in loaded.contract.outputs}
+        outputs = loaded.contract.outputs
+        self._types = {f"{PREFIX}{field.name}": _SQL_TYPES.get(field.type, "VARCHAR") for field in outputs}
         if keep_refused:
             self._types[REFUSED] = "VARCHAR"
 
@@ -160,15 +166,16 @@ class _Predicting:
                 yield put_table(self._project, f"part-{number:06}.parquet", part)
 
     def _answer(self, columns: dict[str, Any], answers: dict[str, list[Any]]) -> None:
-        names = [field.name for field in self._loaded.contract.inputs]
-        values = [columns[name].tolist() for name in names]
+        inputs = self._loaded.contract.inputs
+        names = [field.name for field in inputs]
+        values = [_row_values(field, columns[field.name]) for field in inputs]
         rows = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
         good, reasons = self._validated(rows)
         outputs = iter(self._loaded.predict(good, validated=True) if good else [])
         for number in range(len(rows)):
             output = {} if number in reasons else next(outputs)
             for field in self._loaded.contract.outputs:
-                answers[f"{PREFIX}{field.name}"].append(output.get(field.name))
+                answers[f"{PREFIX}{field.name}"].append(_cell(field, output.get(field.name)))
             if self._keep_refused:
                 answers[REFUSED].append(reasons.get(number))
         self.done += len(rows)
@@ -194,6 +201,27 @@ class _Predicting:
             said = f"'{each['field']}' {each['what']}, expected {each['expected']}"
             reasons[each["row"]] = f"{reasons[each['row']]}; {said}" if each["row"] in reasons else said
         return contract.validate([row for number, row in enumerate(rows) if number not in reasons]), reasons
+
+
+def _row_values(field: Field, column: Any) -> list[Any]:
+    """Return a column as rows carry it: bytes as base64 text, nested arrays as lists."""
+    values: list[Any] = column.tolist()
+    return [_plain(each) for each in values] if field.type in BYTES | NESTED else values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray):
+        return to_base64(bytes(value))
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if hasattr(value, "tolist"):  # the database hands out lists as arrays, masked where they hold nothing
+        return _plain(value.tolist())
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _cell(field: Field, value: Any) -> Any:
+    """Return what a column holds of an answer: a list, an object or any JSON value as JSON text."""
+    return msgspec.json.encode(value).decode() if field.type in NESTED and value is not None else value
 
 
 def _require_columns(loaded: Loaded, table: Table, kept: Sequence[str], data: str) -> None:

@@ -14,19 +14,21 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from headwater.errors import InvalidInputError, NotFoundError
+from headwater.errors import InvalidInputError, NotFoundError, UnavailableError
 from headwater.model import example_row, get_model, get_model_version
 
 from .invariance import same_in_batches
+from .keeping import check_mask
 from .opening import open_version
 from .recording import record_execution
+from .settings import read_settings
 from .traffic import WHOLE, Following, Key, Route, changed_over, missing, picked, read_routes, told
 
 if TYPE_CHECKING:
     from headwater.model import Loaded, ModelVersion
-    from headwater.project import Project
+    from headwater.project import LocalProject, Project
 
 FOLLOW_S = 0.25
 RETRY_S = 5.0
@@ -37,6 +39,7 @@ KEEP_S = 900.0
 """A version that was replaced stays loaded for so long: going back to it takes no loading."""
 
 _WARM_ROWS = 16
+_MOST_LOADS = 5
 _log = logging.getLogger("headwater.serve")
 
 
@@ -276,18 +279,24 @@ class Fleet:
 
     def _load_first(self, project: Project, model: str, channel: str) -> Lane:
         key = (model, channel)
+        _route_of(project, key)  # what is not released does not wait while another version loads
         with self._loading:
+            for _ in range(_MOST_LOADS):
+                lane = self._lanes.get(key)
+                if lane is not None:
+                    return lane
+                route = _route_of(project, key)
+                with self._turn:
+                    self._following[key] = told(self._following.get(key, Following()), route)
+                # A release that is noticed meanwhile wants another version: then that one is loaded.
+                self._take_in(key, self._deploy(project, key, route.stable))
             lane = self._lanes.get(key)
-            if lane is not None:
-                return lane
-            with project.ledger.read() as tx:
-                route = read_routes(tx, model).get(key)
-            if route is None:
-                raise _nothing_released(project, model, channel)
-            with self._turn:
-                self._following[key] = told(self._following.get(key, Following()), route)
-            self._take_in(key, self._deploy(project, key, route.stable))
-            return self._lanes[key]
+        if lane is None:
+            raise UnavailableError(
+                f"'{model}' on '{channel}' was released again and again while it was loaded: ask again in a second.",
+                retry_after_s=1,
+            )
+        return lane
 
     def _deploy(self, project: Project, key: Key, head: str) -> Deployment:
         for other in list(self._loaded.values()):
@@ -300,6 +309,7 @@ class Fleet:
                 f"{version.label} has an output called 'id', which answers use for the prediction's own id. "
                 "Register it with another name for that output."
             )
+        check_mask(project, read_settings(cast("LocalProject", project).settings).of(version.model), version)
         loaded = open_version(project, version)
         return Deployment(*key, loaded, record_execution(project, loaded.execution))
 
@@ -308,6 +318,14 @@ def heads(project: Project, model: str = "") -> dict[Key, str]:
     """Return the id of the version that each channel points to, by model and channel."""
     with project.ledger.read() as tx:
         return {key: route.stable for key, route in read_routes(tx, model).items()}
+
+
+def _route_of(project: Project, key: Key) -> Route:
+    with project.ledger.read() as tx:
+        route = read_routes(tx, key[0]).get(key)
+    if route is None:
+        raise _nothing_released(project, *key)
+    return route
 
 
 def _nothing_released(project: Project, model: str, channel: str) -> NotFoundError:
@@ -324,8 +342,11 @@ def _nothing_released(project: Project, model: str, channel: str) -> NotFoundErr
 def _warm(loaded: Loaded) -> tuple[float, float]:
     """Return how long one row takes and how much each row more, in microseconds, after a few answers to warm up.
 
-    A model that refuses the contract's example row is taken for a slow one.
+    A model that refuses the contract's example row is taken for a slow one; so is an API, which is asked nothing: its
+    answers cost money.
     """
+    if loaded.version.flavour == "api":
+        return 1e6, 1e6
     row = example_row(loaded.contract)
     try:
         one = min(_timed(loaded, [row]) for _ in range(5))

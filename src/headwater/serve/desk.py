@@ -1,8 +1,9 @@
 """What requests of one event loop ask, computed and kept: together where that is quicker, and never late for nothing.
 
 A version that answers in less than ``IN_LOOP_US`` is computed in the loop: requests that arrive in one turn of the
-loop are one batch if the version allows it, and one write to the disk. A slower version is computed by threads, and
-what arrives meanwhile is the next batch. So a batch is as large as the load makes it, and nobody waits for one to fill.
+loop are one batch if the version allows it, and one write to the disk. A slower version, or one in a process of its
+own, is computed by threads, and what arrives meanwhile is the next batch. So a batch is as large as the load makes it,
+and nobody waits for one to fill.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 from headwater.events import EventLog
 
 from .answering import Ask, Done, compute
+from .isolation import Isolated
 from .keeping import Keeping
 from .limits import too_late
 from .recent import recent_ids
-from .recording import SharedWriter
+from .recording import SharedWriter, keep_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +53,8 @@ class Lot:
         self.events = settings.events
         self.joins = settings.batching == "on" or (settings.batching == "auto" and deployment.joins)
         self.most_rows = settings.most_batch_rows
+        # A process of its own may hang for answer_s: that must be a thread's time, never the loop's.
+        self.outside = isinstance(deployment.loaded, Isolated)
         self.waiting: Batch = []
         self.computing = 0
         self.rows = self.batches = self.computed_us = self.left_out = 0  # so many since it was loaded
@@ -94,6 +98,7 @@ class Desk:
         self._threads = threads
         self._loop = asyncio.get_running_loop()
         self._writer = SharedWriter(events)
+        self._one_by_one = asyncio.Lock()
         self._recent = recent_ids(events)
         self._turn: list[Lot] = []
 
@@ -106,7 +111,7 @@ class Desk:
             DeadlineError: its time was over before it was computed.
             StorageError: the answer could not be kept, so it is not given.
         """
-        quick = lot.deployment.expected_us(len(ask.rows)) < IN_LOOP_US
+        quick = not lot.outside and lot.deployment.expected_us(len(ask.rows)) < IN_LOOP_US
         if quick and alone and not lot.waiting:
             done = compute(lot.deployment, [ask], self._clock(), lot.keeping)[0]
             lot.count([done])
@@ -128,12 +133,13 @@ class Desk:
             left_out = [each for each in events if each["inputs"] is None]
             if left_out:
                 events = [each for each in events if each["inputs"] is not None]
-                self._events.append_soon("predictions", left_out)
+                keep_soon(self._events, "predictions", left_out)
                 if not events:
                     return
         if lot.events == "sync":
-            if not self._writer.write_alone(events):
-                await self._loop.run_in_executor(self._threads(), self._events.append, "predictions", events)
+            async with self._one_by_one:  # appended side by side, requests would share a sync
+                if not self._writer.write_alone(events):
+                    await self._loop.run_in_executor(self._threads(), self._events.append, "predictions", events)
         elif not alone or not self._writer.write_alone(events):
             await self._writer.write(events)
 

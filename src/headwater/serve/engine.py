@@ -21,7 +21,7 @@ from .deployments import FOLLOW_S, Deployment, Fleet, heads
 from .desk import Desk, Lot
 from .failures import is_fault, record_failure
 from .keeping import Keeping, commitment_key, masked_fields
-from .limits import DeadlineError, Gate
+from .limits import Gate, checked_moment
 from .meters import GROUP, Meter, Numbers, leave, together
 from .reading import json_reader
 from .recent import recent_ids
@@ -107,7 +107,7 @@ class Engine:
         """
         deployment = self._deployment(model, channel or self.channel_of(model))
         now = self.project.clock()
-        when = now if occurred_at is None else occurred_at
+        when = now if occurred_at is None else checked_moment(occurred_at)
 
         def answer_by(chosen: Deployment) -> Done:
             good = self._validated(chosen, rows, when, caller)
@@ -121,7 +121,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001  # the user's own model may raise anything
             stable = self._instead_of(deployment, error)
             done = answer_by(stable)
-            record_failure(self.project.events, deployment, error, now, answered_by=stable.version.id)
+            self._record_failure(deployment, error, now, answered_by=stable.version.id)
         self.project.events.append("predictions", done.events)
         recent_ids(self.project.events).add(done.ids)
         return self._given(done.answer, rows)
@@ -136,32 +136,36 @@ class Engine:
         caller: str = "",
         deadline_s: float = float("inf"),
         alone: bool = False,
+        deployment: Deployment | None = None,
+        only: bool = False,
     ) -> Answer:
         """As ``predict``, for an event loop: requests under way share batches and syncs to the disk.
 
         ``rows`` may be the JSON of a list of objects. ``deadline_s`` (``time.monotonic``) is until when the answer is
-        of use. ``alone``: no other request is under way.
+        of use. ``alone``: no other request is under way. ``deployment`` is what answers, where it was chosen before (it
+        is of this engine); with ``only``, nothing answers in its place when it fails.
 
         Raises:
             DeadlineError: there was no answer by then.
         """
         where = channel or self.channel_of(model)
-        deployment = self._fleet.ready(model, where) if self._thread is not None and self.offered(model) else None
+        if deployment is None and self._thread is not None and self.offered(model):
+            deployment = self._fleet.ready(model, where)
         if deployment is None:
             deployment = await asyncio.get_running_loop().run_in_executor(
                 self._threads(), self._deployment, model, where
             )
         now = self.project.clock()
-        when = now if occurred_at is None else occurred_at
+        when = now if occurred_at is None else checked_moment(occurred_at)
         try:
             good = self._read(deployment, rows, when, caller)
             ask = Ask(good, when, caller, deadline_s)
             answer = await self._desk().answer(self._lot(deployment), ask, alone=alone)
         except Exception as error:  # noqa: BLE001  # the user's own model may raise anything
-            stable = self._instead_of(deployment, error)
+            stable = self._instead_of(deployment, error, only=only)
             ask = Ask(self._read(stable, rows, when, caller), when, caller, deadline_s)
             answer = await self._desk().answer(self._lot(stable), ask, alone=alone)
-            record_failure(self.project.events, deployment, error, now, answered_by=stable.version.id)
+            self._record_failure(deployment, error, now, answered_by=stable.version.id)
         return self._given(answer, rows)
 
     def channel_of(self, model: str) -> str:
@@ -191,10 +195,26 @@ class Engine:
         """
         return self._deployment(model, channel or self.channel_of(model))
 
+    def answered_by(self, answer: Answer) -> Deployment:
+        """Return what gave an answer of this engine a moment ago.
+
+        Raises:
+            NotFoundError: it was let go meanwhile.
+        """
+        lot = self._lots.get((answer.model, answer.channel, answer.model_version))
+        if lot is None:
+            raise NotFoundError(f"{answer.version} of '{answer.model}' answers no longer: send the request again.")
+        return lot.deployment
+
     def waiting_for(self) -> list[str]:
         """Return the channels, of those this engine was told to answer for, that nothing answers for yet."""
         wanted = [(model, self.channel_of(model)) for model in self.offers or ()]
         return [f"{model}@{channel}" for model, channel in wanted if self._fleet.ready(model, channel) is None]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to close: what was begun is answered still."""
+        return self._stop.is_set()
 
     def numbers(self) -> Numbers:
         """Return what this process counted, with what other workers of the same server left lately."""
@@ -234,11 +254,11 @@ class Engine:
             self._thread.join()
             self._thread = None
             self.project.ledger.after_commit.remove(self._wake.set)
+            self._fleet.close()  # who never followed loads nothing behind the back of the fleet's other users
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
         self._shadower.close()
-        self._fleet.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -254,24 +274,28 @@ class Engine:
         """Return what callers should know while the ledger is away; empty while it answers."""
         return self._fleet.notice()
 
-    def _instead_of(self, deployment: Deployment, error: Exception) -> Deployment:
+    def _instead_of(self, deployment: Deployment, error: Exception, *, only: bool = False) -> Deployment:
         """Return what answers in place of a canary that failed a request; what cannot be helped is raised.
 
         The whole request is answered again, so that its answer is by one version.
         """
-        stable = self._fleet.beside(deployment)
+        stable = None if only else self._fleet.beside(deployment)
         if not is_fault(error) or (stable is None and isinstance(error, ContractError)):
             raise error
-        if stable is None or isinstance(error, DeadlineError):
-            record_failure(self.project.events, deployment, error, self.project.clock())
+        if stable is None:
+            self._record_failure(deployment, error, self.project.clock())
             raise error
         return stable
+
+    def _record_failure(self, deployment: Deployment, error: Exception, now: int, *, answered_by: str = "") -> None:
+        masked = masked_fields(self.settings.of(deployment.model), deployment.version.contract)
+        record_failure(self.project.events, deployment, error, now, answered_by=answered_by, masked=masked)
 
     def _given(self, answer: Answer, rows: Sequence[dict[str, Any]] | bytes) -> Answer:
         """Return an answer as it is given: with a notice while the ledger is away. A shadow gets a copy."""
         lane = self._fleet.lane(answer.model, answer.channel)
         if lane is not None and (shadow := lane.shadow) is not None:
-            self._shadower.copy(shadow, rows, answer)
+            self._shadower.copy(shadow, rows, answer, self._keeping(shadow))
         notice = self._fleet.notice()
         return msgspec.structs.replace(answer, notice=notice) if notice else answer
 
@@ -291,7 +315,15 @@ class Engine:
         good = read(rows) if read is not None else None
         if good is not None and 0 < len(good) <= MOST_ROWS:
             return good
-        return self._validated(deployment, _any_rows.decode(rows), occurred_at, caller)
+        try:
+            given = _any_rows.decode(rows)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInputError(f"'inputs' cannot be read: {error}. Send a list of objects.") from error
+        except RecursionError as error:
+            raise InvalidInputError(
+                "'inputs' hold lists or objects nested too deeply to be read: send flatter values."
+            ) from error
+        return self._validated(deployment, given, occurred_at, caller)
 
     def _validated(
         self, deployment: Deployment, rows: Sequence[dict[str, Any]], occurred_at: int, caller: str
@@ -308,16 +340,19 @@ class Engine:
         key = (deployment.model, deployment.channel, deployment.version.id)
         lot = self._lots.get(key)
         if lot is None or lot.deployment is not deployment:
-            if self._key is None:
-                self._key = commitment_key(self.project)
             settings = self.settings.of(deployment.model)
-            keeping = Keeping(settings, deployment.version.contract, self._key)
+            keeping = self._keeping(deployment)
             if lot is not None:
                 self.meter.forget(lot)
             for old in [each for each in self._lots if each[:2] == key[:2]][:-_LOTS_KEPT]:
                 self.meter.forget(self._lots.pop(old))
             lot = self._lots[key] = Lot(deployment, settings, keeping)
         return lot
+
+    def _keeping(self, deployment: Deployment) -> Keeping:
+        if self._key is None:
+            self._key = commitment_key(self.project)
+        return Keeping(self.settings.of(deployment.model), deployment.version.contract, self._key)
 
     def _desk(self) -> Desk:
         loop = asyncio.get_running_loop()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headwater.errors import InvalidInputError, StorageError
 from headwater.events import declare_stream
 from headwater.model import ContractError
 
-from .limits import BusyError
+from .limits import BusyError, DeadlineError
+from .recording import keep_soon
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from headwater.events import EventLog
 
     from .deployments import Deployment
 
-_log = logging.getLogger("headwater.serve")
 _LONGEST = 500
+NOT_KEPT = "the text is not kept, as it may quote a masked value"
 
 FAILURES = declare_stream(
     "serve_failures",
@@ -36,21 +35,31 @@ FAILURES = declare_stream(
 
 
 def is_fault(error: Exception) -> bool:
-    """Tell whether an error is a version's own: not the disk's, and not that of a server with too much to do.
+    """Tell whether an error is a version's own: not the disk's, not that of a server with too much to do, and no
+    deadline's, which who asks may set as short as they like.
 
     A version that refuses a request which the present one takes is at fault too; who asks must know the other's word.
     """
-    return isinstance(error, ContractError) or not isinstance(error, (InvalidInputError, StorageError, BusyError))
+    others = (InvalidInputError, StorageError, BusyError, DeadlineError)
+    return isinstance(error, ContractError) or not isinstance(error, others)
 
 
 def record_failure(
-    events: EventLog, deployment: Deployment, error: Exception, now: int, *, answered_by: str = ""
+    events: EventLog,
+    deployment: Deployment,
+    error: Exception,
+    now: int,
+    *,
+    answered_by: str = "",
+    masked: Sequence[str] = (),
 ) -> None:
     """Keep that a version failed a request; ``answered_by`` is the version (id) that answered it in its place.
 
-    The caller does not wait for the disk.
+    What the error says may quote values: where there are ``masked`` fields, only its class is kept. The caller does not
+    wait for the disk.
     """
-    kept = events.append_soon(
+    keep_soon(
+        events,
         FAILURES.name,
         [
             {
@@ -59,14 +68,8 @@ def record_failure(
                 "channel": deployment.channel,
                 "occurred_at": now,
                 "kind": type(error).__name__,
-                "message": str(error)[:_LONGEST],
+                "message": NOT_KEPT if masked else str(error)[:_LONGEST],
                 "answered_by": answered_by,
             }
         ],
     )
-    kept.add_done_callback(_log_failure)
-
-
-def _log_failure(done: Future[None]) -> None:
-    if done.exception() is not None:
-        _log.error("a failed request was not kept: %s", done.exception())

@@ -22,13 +22,14 @@ import msgspec
 
 from headwater import canonical
 from headwater.durable import make_directory, sync_directory, sync_file
-from headwater.errors import CorruptError, HeadwaterError, NotFoundError, UnavailableError
+from headwater.errors import CorruptError, HeadwaterError, InvalidInputError, NotFoundError, UnavailableError
 from headwater.ids import new_id
 from headwater.model import Execution, Loaded, ModelVersion, example_row, get_model_version
 from headwater.project import Project
 from headwater.project.base import utc_now_us
 
 from .exporting.packaged import ABOUT, Package, about_version
+from .limits import SlowRequestError, checked_moment
 from .receiving import MadePrediction, receive_predictions
 from .spool import Spool
 from .values import Answer
@@ -37,13 +38,16 @@ EVERY_S = 1.0
 PATIENCE_S = 5.0
 """A start waits so long for the project before it goes on with the version that is kept."""
 
+MOST_AT_ONCE = 1_000
+"""A record that waits holds at most so many predictions, and so many are sent at once."""
+
 _KEPT_VERSIONS = 3
 _HEAD = "head.json"
 _log = logging.getLogger("headwater.serve")
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits to be sent: the predictions of one answer, and what computed them."""
+    """What waits to be sent: predictions of one answer, and what computed them."""
 
     predictions: list[MadePrediction]
     execution: Execution
@@ -119,6 +123,7 @@ class FollowedModel:
 
         Raises:
             ContractError: rows do not keep the contract; it names every problem of every row.
+            InvalidInputError: ``occurred_at`` is no time.
             StorageError: the predictions could not be kept, so the answer is not given.
         """
         loaded = self._ready  # taken once: a release meanwhile is the next answer's business
@@ -127,7 +132,7 @@ class FollowedModel:
         outputs = loaded.predict(good, validated=True)
         latency_us = (time.perf_counter_ns() - start) // 1000
         now = utc_now_us()
-        when = now if occurred_at is None else occurred_at
+        when = now if occurred_at is None else checked_moment(occurred_at)
         ids = [new_id(now) for _ in good] or [new_id(now)]
         channel = self.ref.partition("@")[2]
         if self._spool is not None and good:
@@ -146,7 +151,8 @@ class FollowedModel:
                 )
                 for position in range(len(good))
             ]
-            self._spool.append(_encode(_Record(predictions=made, execution=loaded.execution)))
+            parts = [made[first : first + MOST_AT_ONCE] for first in range(0, len(made), MOST_AT_ONCE)]
+            self._spool.append(*(_encode(_Record(predictions=part, execution=loaded.execution)) for part in parts))
         return Answer(
             id=ids[0],
             model=loaded.version.model,
@@ -214,7 +220,8 @@ class FollowedModel:
     def _take(self, package: Package) -> None:
         loaded = package.open()
         row = example_row(loaded.contract)
-        if not loaded.contract.problems([row]):
+        # To warm up; an API is asked nothing, its answers cost money.
+        if loaded.version.flavour != "api" and not loaded.contract.problems([row]):
             loaded.predict([row], validated=True)
         self._loaded = loaded
 
@@ -258,13 +265,25 @@ class FollowedModel:
 
     def _send(self) -> None:
         if self._spool is not None and self._project is not None:
-            project = self._project
+            project, spool = self._project, self._spool
 
             def take(data: bytes) -> None:
-                record = _decode(data)
-                receive_predictions(project, record.predictions, record.execution)
+                try:
+                    _receive(project, _decode(data))
+                except SlowRequestError:
+                    raise  # the way there is slow: it is sent again
+                except (InvalidInputError, NotFoundError, msgspec.DecodeError) as error:
+                    # It would be refused for ever, and everything behind it would wait.
+                    kept = spool.refuse(data)
+                    _log.error("%s: predictions were refused (%s); they are kept in %s", self.ref, error, kept)
 
-            self._spool.send(take)
+            spool.send(take)
+
+
+def _receive(project: Project, record: _Record) -> None:
+    # An earlier Headwater kept the predictions of a long answer as one record.
+    for first in range(0, len(record.predictions), MOST_AT_ONCE):
+        receive_predictions(project, record.predictions[first : first + MOST_AT_ONCE], record.execution)
 
 
 def _follow(

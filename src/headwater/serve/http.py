@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -40,6 +40,7 @@ TRUST_AWAY_S = 900.0
 """While the ledger is away, the same credentials are taken for granted for so long."""
 
 _TRUSTED_MOST = 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -134,17 +135,17 @@ class Endpoints:
     async def _predict(self, scope: Scope, body: bytes, caller: str, deadline_s: float) -> Answer:
         try:
             asked = _predict_decoder.decode(body)
-            return await self.engine.answer(
-                scope["path_params"].get("model") or await self.only_model(),
-                bytes(asked.inputs),
-                occurred_at=_moment(asked.occurred_at),
-                channel=asked.channel,
-                caller=caller,
-                deadline_s=deadline_s,
-                alone=self.engine.gate.under_way == 1,
-            )
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _not_understood(error, '{"inputs": [{...}], "occurred_at": optional, "channel": optional}') from error
+        return await self.engine.answer(
+            scope["path_params"].get("model") or await self.only_model(),
+            bytes(asked.inputs),
+            occurred_at=_moment(asked.occurred_at),
+            channel=asked.channel,
+            caller=caller,
+            deadline_s=deadline_s,
+            alone=self.engine.gate.under_way == 1,
+        )
 
     async def admitted(self, scope: Scope, receive: Receive, act: Act) -> Any:
         """Return what an act makes of a request's body, if the server takes it on.
@@ -182,12 +183,15 @@ class Endpoints:
         return (await self.actor(scope)).name if self.asks else ""
 
     async def outcomes(self, scope: Scope, receive: Receive) -> Any:
-        """POST /v1/outcomes."""
+        """POST /v1/outcomes: counted and limited as predictions are."""
+        return await self.admitted(scope, receive, self._outcomes)
+
+    async def _outcomes(self, scope: Scope, body: bytes, caller: str, deadline_s: float) -> Any:
         from starlette.concurrency import run_in_threadpool
 
         try:
-            told = _outcomes_decoder.decode(await self.body(scope, receive))
-        except msgspec.DecodeError as error:
+            told = _outcomes_decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _not_understood(error, '{"outcomes": [{"prediction": ID, "label": ...}]}') from error
         project = self.engine.project
         if self.asks:
@@ -238,12 +242,14 @@ class Endpoints:
     async def ready(self, scope: Scope, receive: Receive) -> Reply:
         """GET /readyz: 200 once everything this server was told to answer for is loaded, and says what it waits for.
 
-        It stays 200 while the ledger is away, since the last known release answers, and says so.
+        It stays 200 while the ledger is away, since the last known release answers, and says so. It is 503 again from
+        when the server is told to stop, while it answers what it has begun.
         """
-        waiting = self.engine.waiting_for()
-        notice = self.engine.notice()
-        said = {"ready": not waiting, **({"waiting_for": waiting} if waiting else {})}
-        return Reply(_encode(said | ({"notice": notice} if notice else {})), _JSON, 503 if waiting else 200)
+        waiting, notice, stopping = self.engine.waiting_for(), self.engine.notice(), self.engine.stopping
+        ready = not waiting and not stopping
+        more = {"stopping": stopping, "waiting_for": waiting, "notice": notice}
+        said = {"ready": ready, **{name: value for name, value in more.items() if value}}
+        return Reply(_encode(said), _JSON, 200 if ready else 503)
 
     async def actor(self, scope: Scope) -> Actor:
         """Return who asks, asking the project at most once a second for the same credentials."""
@@ -277,11 +283,13 @@ def serve_routes(engine: Engine, *, identify: Identify | None = None) -> list[Ba
 
 
 def _native(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
+    from .doors.files import FileDoor
     from .page import Page
 
-    page = Page(points)
+    page, files = Page(points), FileDoor(points)
     return [
         ("/v1/models/{model}/predict", points.predict, "serve:predict", "POST"),
+        ("/v1/models/{model}/predict/file", files.predict, "serve:predict", "POST"),
         ("/v1/outcomes", points.outcomes, "serve:predict", "POST"),
         ("/v1/models", points.models, "serve:read", "GET"),
         ("/v1/models/{model}", points.model, "serve:read", "GET"),
@@ -294,6 +302,7 @@ def _native(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
 
 
 def _other_doors(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
+    from .doors.files import FileDoor
     from .doors.inference import InferenceDoor
     from .doors.mlflow import MlflowDoor
 
@@ -301,6 +310,7 @@ def _other_doors(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
     one = "/v2/models/{model}"
     return [
         ("/predict", points.predict, "serve:predict", "POST"),
+        ("/predict/file", FileDoor(points).predict, "serve:predict", "POST"),
         ("/v2", inference.server, "", "GET"),
         ("/v2/health/live", inference.live, "", "GET"),
         ("/v2/health/ready", points.ready, "", "GET"),
@@ -386,10 +396,10 @@ def _moment(given: int | str | None) -> int | None:
         raise InvalidInputError(
             f"occurred_at '{given}' is no time: write 2026-11-01T12:00:00Z, or microseconds since 1970."
         ) from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
 
 
-def _not_understood(error: msgspec.DecodeError, wanted: str) -> InvalidInputError:
+def _not_understood(error: Exception, wanted: str) -> InvalidInputError:
     return InvalidInputError(f"the request body cannot be read: {error}. It should be JSON such as {wanted}.")
 
 

@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headwater.errors import HeadwaterError, MissingExtraError, UnavailableError, UserCodeError, error_classes
+from headwater.errors import (
+    HeadwaterError,
+    MissingExtraError,
+    RefusedError,
+    UnavailableError,
+    UserCodeError,
+    error_classes,
+)
 from headwater.model import Execution
 from headwater.model.columns import columns_from_rows, input_columns, rows_from_columns
 from headwater.model.loaded import Loaded
@@ -44,6 +51,9 @@ LOOK_S = 0.1
 DEATHS, WITHIN_S = 4, 20.0
 """A process that ended so often within so many seconds is left alone until the first of these is over."""
 
+_PASSED = frozenset(
+    ("PATH", "LANG", "TMPDIR", "HOME", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+)
 _log = logging.getLogger("headwater.serve")
 
 
@@ -111,14 +121,28 @@ class Isolated(Loaded):
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "headwater.serve.child", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=child_environment(os.environ)
+            )
         self._socket = ours
         weakref.finalize(self, _kill, self._process, ours)
+        try:
+            return self._load(version)
+        except BaseException:
+            self._end()  # half loaded, it could not answer what comes next
+            raise
+
+    def _load(self, version: ModelVersion) -> Execution:
+        own = {each.digest for each in version.files}
         said = self._ask(msgspec.to_builtins(version), START_S, version.label)
         while "get" in said:
+            if said["get"] not in own:
+                raise RefusedError(
+                    f"the process of {version.label} asked for bytes that are no file of its version, so it was ended. "
+                    "Look at what its code does before you release it again."
+                )
             said = self._ask(self._get(said["get"]), START_S, version.label)
         if "error" in said:
-            self._end()
             raise _error(said["error"], version.label)
         return msgspec.convert(said["ready"], Execution, strict=False)
 
@@ -191,6 +215,15 @@ class _Answers:
         contract = self._isolated.contract
         rows = rows_from_columns(contract.inputs, input_columns(contract.inputs, columns))
         return columns_from_rows(contract.outputs, self._isolated.predict(rows, validated=True))
+
+
+def child_environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Return what the process of a model sees of the server's environment: no credentials, nor anything unknown."""
+    return {
+        name: value
+        for name, value in ours.items()
+        if name in _PASSED or name.startswith("LC_") or name.endswith("_NUM_THREADS")
+    }
 
 
 def _readable(connection: socket.socket) -> bool:

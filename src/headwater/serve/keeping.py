@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from headwater import canonical
 from headwater.durable import write_new
+from headwater.errors import InvalidInputError
 from headwater.ids import ALPHABET
+from headwater.model import list_model_versions
 
 if TYPE_CHECKING:
-    from headwater.model import Contract
-    from headwater.project import LocalProject
+    from headwater.model import Contract, ModelVersion
+    from headwater.project import LocalProject, Project
 
     from .settings import ModelSettings
 
@@ -19,6 +22,8 @@ ALL = "*"
 """What ``left_out`` says of a prediction whose inputs and outputs were sampled out."""
 
 _KEY_FILE = "serve.key"
+_VERSIONS_LOOKED_AT = 1000
+_log = logging.getLogger("headwater.serve")
 
 
 class Keeping:
@@ -35,14 +40,19 @@ class Keeping:
         self._key = key
 
     def row(self, prediction: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
-        """Return the columns of the event that policy decides over."""
+        """Return the columns of the event that policy decides over.
+
+        Raises:
+            InvalidInputError: the inputs hold what no event can.
+        """
+        whole = _encoded(inputs)
         if self.whole:
-            return {"inputs": canonical.encode(inputs), "outputs": canonical.encode(outputs)}
-        commitment = commit(self._key, inputs)
+            return {"inputs": whole, "outputs": canonical.encode(outputs)}
+        commitment = commit(self._key, whole)
         if not in_sample(prediction, self.sample):
             return {"inputs": None, "outputs": None, "left_out": ALL, "commitment": commitment}
         if not self.masked:
-            return {"inputs": canonical.encode(inputs), "outputs": canonical.encode(outputs)}
+            return {"inputs": whole, "outputs": canonical.encode(outputs)}
         left = {name: None if name in self.masked else value for name, value in inputs.items()}
         return {
             "inputs": canonical.encode(left),
@@ -57,6 +67,30 @@ def masked_fields(settings: ModelSettings, contract: Contract) -> tuple[str, ...
     return tuple(field.name for field in contract.inputs if field.personal or field.name in settings.mask)
 
 
+def check_mask(project: Project, settings: ModelSettings, version: ModelVersion) -> None:
+    """Refuse a mask that names what no version of the model has an input for: a misspelt name would mask nothing.
+
+    A name that only other versions have is logged: two versions with different inputs may answer at once.
+
+    Raises:
+        InvalidInputError: it names such fields.
+    """
+    inputs = [field.name for field in version.contract.inputs]
+    absent = [name for name in settings.mask if name not in inputs]
+    if not absent:
+        return
+    others = list_model_versions(project, version.model, limit=_VERSIONS_LOOKED_AT)
+    known = {field.name for other in others for field in other.contract.inputs}
+    unknown = [name for name in absent if name not in known]
+    if unknown:
+        raise InvalidInputError(
+            f"[serve.models.{version.model}] in headwater.toml masks {', '.join(unknown)}, which {version.label} has "
+            f"no input for, so it is not served. Its inputs are: {', '.join(inputs)}. Correct 'mask'.",
+            fields=unknown,
+        )
+    _log.warning("%s has no input %s, which its model's settings mask", version.label, ", ".join(absent))
+
+
 def in_sample(prediction: str, share: float) -> bool:
     """Tell whether a prediction is kept when a share is: decided by the random end of its id, so again the same."""
     number = 0
@@ -65,11 +99,21 @@ def in_sample(prediction: str, share: float) -> bool:
     return number < share * (1 << 30)
 
 
-def commit(key: bytes, inputs: dict[str, Any]) -> str:
-    """Return the commitment to inputs under a key."""
+def commit(key: bytes, inputs: bytes) -> str:
+    """Return the commitment to inputs, in canonical form, under a key."""
     from blake3 import blake3
 
-    return blake3(canonical.encode(inputs), key=key).hexdigest()
+    return blake3(inputs, key=key).hexdigest()
+
+
+def _encoded(inputs: dict[str, Any]) -> bytes:
+    try:
+        return canonical.encode(inputs)
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise InvalidInputError(
+            f"a row cannot be kept, so it is not answered: {error}. Send whole numbers of at most 64 bits, and text "
+            "that is Unicode."
+        ) from error
 
 
 def commitment_key(project: LocalProject) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from .settings import ServeSettings
 
 DEADLINE_HEADER = b"x-headwater-deadline-ms"
+
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The moments that a date can say, year 1 to 9999, in UTC microseconds since 1970."""
+
+_MOST_DIGITS = 15
 
 
 class BusyError(UnavailableError):
@@ -100,13 +106,37 @@ def deadline_of(headers: list[tuple[bytes, bytes]], most_s: float) -> float:
     """
     for name, value in headers:
         if name == DEADLINE_HEADER:
-            if not value.isdigit() or not int(value):
+            if not value.isdigit() or len(value) > _MOST_DIGITS or not int(value):
                 raise InvalidInputError(
                     f"the header {DEADLINE_HEADER.decode()} is {value.decode('latin-1')[:40]!r}: give the milliseconds "
                     "that the answer is waited for, as a whole number above 0."
                 )
             return time.monotonic() + min(int(value) / 1000, most_s)
     return time.monotonic() + most_s
+
+
+def checked_moment(occurred_at: int) -> int:
+    """Return a time of UTC microseconds, if it is one that can be kept.
+
+    One beyond 64 bits would fail the write of every request that shares it.
+
+    Raises:
+        InvalidInputError: it is no whole number, or is before the year 1 or after 9999.
+    """
+    try:
+        occurred_at = operator.index(occurred_at)
+    except TypeError as error:
+        raise InvalidInputError(
+            f"occurred_at is {str(occurred_at)[:40]}, no whole number: give microseconds since 1970, rounded as you "
+            "want them, as in round(time.time() * 1e6)."
+        ) from error
+    if not EARLIEST_US <= occurred_at <= LATEST_US:
+        told = f"{occurred_at}" if occurred_at.bit_length() < 128 else f"a number of {occurred_at.bit_length():,} bits"
+        raise InvalidInputError(
+            f"occurred_at is {told}, no time of the years 1 to 9999: give microseconds since 1970, as in "
+            "1772366400000000."
+        )
+    return occurred_at
 
 
 def too_late() -> DeadlineError:

@@ -20,6 +20,7 @@ def openapi_document(engine: Engine) -> dict[str, Any]:
             deployed = engine.deployment(each.model)
             schemas |= openapi_components(each.model, deployed.version.contract)
             paths[f"/v1/models/{each.model}/predict"] = _predict_path(deployed)
+            paths[f"/v1/models/{each.model}/predict/file"] = _file_path(deployed)
     return {
         "openapi": "3.1.0",
         "info": {"title": f"Models of {engine.project.name}", "version": "1"},
@@ -64,6 +65,25 @@ def _predict_path(deployed: Deployment) -> dict[str, Any]:
             "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
             "responses": {
                 "200": {"description": "one answer per row", "content": {"application/json": {"schema": answer}}},
+                "422": _failure("rows do not keep the contract; every problem is listed"),
+                "default": _failure("it could not be answered"),
+            },
+        }
+    }
+
+
+def _file_path(deployed: Deployment) -> dict[str, Any]:
+    from .doors.files import FORMS
+
+    content: dict[str, Any] = {media: {} for media in FORMS}
+    return {
+        "post": {
+            "operationId": f"predict_file_{deployed.model}",
+            "summary": f"a file of rows for {deployed.model} {deployed.label}, answered by a file of the same form",
+            "requestBody": {"required": True, "content": content},
+            "responses": {
+                "200": {"description": "a row per row: the prediction's id and the outputs", "content": content},
+                "415": _failure("the file is of another form"),
                 "422": _failure("rows do not keep the contract; every problem is listed"),
                 "default": _failure("it could not be answered"),
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, cast
 
 from headwater.operation import operation
@@ -28,8 +29,8 @@ def predict(
         ContractError: rows do not keep the contract; it lists every problem.
         StorageError: the answer could not be kept, so it is not given.
     """
-    engine = Engine(cast(LocalProject, project))
-    return engine.predict(model, rows, occurred_at=occurred_at, channel=channel, caller=project.actor.name)
+    with closing(Engine(cast(LocalProject, project))) as engine:  # a shadow's copy is computed by a thread of its own
+        return engine.predict(model, rows, occurred_at=occurred_at, channel=channel, caller=project.actor.name)
 
 
 @operation("serve.list", needs="serve:read")

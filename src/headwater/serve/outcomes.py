@@ -11,6 +11,7 @@ from headwater.operation import operation
 from headwater.project import Project
 
 from . import recording
+from .limits import checked_moment
 from .recent import recent_ids
 from .values import Outcome, OutcomeReport
 
@@ -29,6 +30,7 @@ def record_outcomes(project: Project, outcomes: Sequence[Outcome], *, source: st
     two outcomes of one prediction in one call, the last counts.
 
     Raises:
+        InvalidInputError: one happened at a time that cannot be kept.
         StorageError: the disk or the database failed.
     """
     latest = {each.prediction.removeprefix("prediction:").upper(): each for each in outcomes}
@@ -38,7 +40,7 @@ def record_outcomes(project: Project, outcomes: Sequence[Outcome], *, source: st
     rows = [
         {
             "prediction": key,
-            "occurred_at": each.occurred_at if each.occurred_at is not None else now,
+            "occurred_at": checked_moment(each.occurred_at) if each.occurred_at is not None else now,
             "label": documents.dump(each.label),
             "source": source,
         }

@@ -67,7 +67,12 @@ class Page:
         failed, status = "", 200
         try:
             answer = await self._engine.answer(
-                deployed.model, [row], channel=deployed.channel, caller=caller, deadline_s=deadline_s
+                deployed.model,
+                [row],
+                channel=deployed.channel,
+                caller=caller,
+                deadline_s=deadline_s,
+                deployment=deployed,
             )
             said = _pretty(answer)
         except ContractError as error:

@@ -8,14 +8,16 @@ from typing import Any, cast
 import msgspec
 
 from headwater import canonical
-from headwater.errors import InvalidInputError
+from headwater.errors import InvalidInputError, UnavailableError
 from headwater.ids import parse
+from headwater.lake.turns import in_turn
 from headwater.model import Execution, ModelVersion, get_model_version
 from headwater.operation import operation
 from headwater.project import LocalProject, Project
 
 from . import recording
-from .keeping import Keeping, commitment_key
+from .keeping import Keeping, check_mask, commitment_key
+from .limits import checked_moment
 from .outcomes import known_predictions
 from .recent import recent_ids
 from .settings import read_settings
@@ -49,11 +51,13 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 def receive_predictions(project: Project, predictions: Sequence[MadePrediction], execution: Execution) -> Received:
     """Keep predictions that were computed elsewhere, each once however often it is sent.
 
-    Of their inputs is kept what the model's policy and the contract's personal fields leave.
+    Of their inputs is kept what the model's policy and the contract's personal fields leave. Servers on one machine
+    receive one call after the other: a call and its repetition must not both find the predictions unknown.
 
     Raises:
         InvalidInputError: there are too many, an id is none, or bytes are not canonical.
         NotFoundError: a model version is not of this project.
+        UnavailableError: others were received for long, or the settings of a model are wrong; send them again.
         StorageError: the disk or the database failed; send them again.
     """
     if len(predictions) > MOST:
@@ -61,12 +65,10 @@ def receive_predictions(project: Project, predictions: Sequence[MadePrediction],
     ids = [parse(each.prediction) for each in predictions]
     models = {each.version: get_model_version(project, each.version) for each in predictions}
     rows = {identifier: _rows(each) for identifier, each in zip(ids, predictions, strict=True)}
-    known = known_predictions(project, ids)
-    new = {identifier: each for identifier, each in zip(ids, predictions, strict=True) if identifier not in known}
     digest = recording.record_execution(project, execution)
     keepings = {version.id: _keeping(project, version) for version in models.values()}
-    events = [
-        {
+    events = {
+        identifier: {
             "prediction": identifier,
             "batch": each.batch,
             "position": each.position,
@@ -74,21 +76,30 @@ def receive_predictions(project: Project, predictions: Sequence[MadePrediction],
             "model": models[each.version].model,
             "version": models[each.version].id,
             "channel": each.channel,
-            "occurred_at": each.occurred_at,
+            "occurred_at": checked_moment(each.occurred_at),
             "execution": digest,
             "latency_us": each.latency_us,
             "caller": project.actor.name,
             **keepings[models[each.version].id].row(identifier, *rows[identifier]),
         }
-        for identifier, each in new.items()
-    ]
-    project.events.append(recording.PREDICTIONS.name, events)
-    recent_ids(project.events).add(new)
+        for identifier, each in zip(ids, predictions, strict=True)
+    }
+    with in_turn(project, recording.PREDICTIONS.name, "receive") as in_time:
+        if not in_time:
+            raise UnavailableError("this server is busy with predictions that others sent: send them again.")
+        known = known_predictions(project, ids)
+        new = [identifier for identifier in events if identifier not in known]
+        project.events.append(recording.PREDICTIONS.name, [events[identifier] for identifier in new])
+        recent_ids(project.events).add(new)
     return Received(kept=len(new), known=len(predictions) - len(new))
 
 
 def _keeping(project: Project, version: ModelVersion) -> Keeping:
     settings = read_settings(project.settings).of(version.model)
+    try:
+        check_mask(project, settings, version)
+    except InvalidInputError as error:  # whoever sends them can do nothing about it: they wait until it is corrected
+        raise UnavailableError(f"predictions of {version.label} are not kept now: {error.message}") from error
     return Keeping(settings, version.contract, commitment_key(cast(LocalProject, project)))
 
 

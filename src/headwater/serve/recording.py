@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headwater.durable import Pace
+from headwater.errors import HeadwaterError
 from headwater.events import declare_stream
 
 if TYPE_CHECKING:
@@ -111,8 +112,9 @@ def record_refusal(
         for each in problems[:_PROBLEMS_KEPT]
         for name in [_field_of(each["field"], masked)]
     ]
-    kept = events.append_soon(
-        "refusals",
+    keep_soon(
+        events,
+        REFUSALS.name,
         [
             {
                 "model": deployment.model,
@@ -126,7 +128,19 @@ def record_refusal(
             }
         ],
     )
-    kept.add_done_callback(_log_failure)
+
+
+def keep_soon(events: EventLog, stream: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append rows for which nobody waits; that they could not be kept is logged, and fails no request."""
+
+    def look(done: Future[None]) -> None:
+        if (error := done.exception()) is not None:
+            _log.error("%d rows of '%s' were not kept: %s", len(rows), stream, error)
+
+    try:
+        events.append_soon(stream, rows).add_done_callback(look)
+    except HeadwaterError as error:
+        _log.error("%d rows of '%s' were not kept: %s", len(rows), stream, error)
 
 
 def _field_of(path: str, masked: Sequence[str]) -> str:
@@ -219,8 +233,3 @@ def _settle(group: list[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]], 
             done.set_result(None)
         else:
             done.set_exception(error)
-
-
-def _log_failure(done: Future[None]) -> None:
-    if done.exception() is not None:
-        _log.error("a refused request was not kept: %s", done.exception())

@@ -18,10 +18,15 @@ import msgspec
 from headwater import canonical
 from headwater.events import declare_stream
 
+from .failures import NOT_KEPT
+from .keeping import in_sample
+from .recording import keep_soon
+
 if TYPE_CHECKING:
     from headwater.events import EventLog
 
     from .deployments import Deployment
+    from .keeping import Keeping
     from .values import Answer
 
 MOST_WAITING = 256
@@ -46,7 +51,7 @@ SHADOWS = declare_stream(
 )
 """``agrees``: all outputs are the answer's, byte for byte. ``left_out``: requests that did not fit since the last."""
 
-Copy = tuple["Deployment", "Sequence[dict[str, Any]] | bytes", "Answer"]
+Copy = tuple["Deployment", "Sequence[dict[str, Any]] | bytes", "Answer", "Keeping | None"]
 _any_rows = msgspec.json.Decoder(list[dict[str, Any]])
 
 
@@ -60,12 +65,21 @@ class Shadower:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def copy(self, shadow: Deployment, rows: Sequence[dict[str, Any]] | bytes, answer: Answer) -> None:
-        """Let a shadow compute a request that was answered, some time; returns at once. ``rows`` may be their JSON."""
+    def copy(
+        self,
+        shadow: Deployment,
+        rows: Sequence[dict[str, Any]] | bytes,
+        answer: Answer,
+        keeping: Keeping | None = None,
+    ) -> None:
+        """Let a shadow compute a request that was answered, some time; returns at once. ``rows`` may be their JSON.
+
+        ``keeping`` is what is kept of the model's predictions; everything where it is None.
+        """
         if self._thread is None:
             self._start()
         try:
-            self._waiting.put_nowait((shadow, rows, answer))
+            self._waiting.put_nowait((shadow, rows, answer, keeping))
         except queue.Full:
             self._left_out += 1
 
@@ -86,26 +100,33 @@ class Shadower:
         while (copied := self._waiting.get()) is not None:
             left_out, self._left_out = self._left_out, 0
             try:
-                self._events.append_soon(SHADOWS.name, _computed(*copied, left_out))
+                keep_soon(self._events, SHADOWS.name, _computed(*copied, left_out))
             except Exception:  # noqa: BLE001  # a shadow must never end what answers
                 _log.exception("what a shadow said could not be kept")
 
 
 def _computed(
-    shadow: Deployment, rows: Sequence[dict[str, Any]] | bytes, answer: Answer, left_out: int
+    shadow: Deployment,
+    rows: Sequence[dict[str, Any]] | bytes,
+    answer: Answer,
+    keeping: Keeping | None,
+    left_out: int,
 ) -> list[dict[str, Any]]:
     begun = time.perf_counter_ns()
-    error = ""
+    error = short = ""
     outputs: list[dict[str, Any] | None] = [None] * len(answer.predictions)
     try:
         given_rows = _any_rows.decode(rows) if isinstance(rows, bytes) else rows
         outputs = [*shadow.loaded.predict(shadow.loaded.contract.validate(given_rows), validated=True)]
     except Exception as failure:  # noqa: BLE001  # a model may raise anything; that it did is what a shadow is for
         error = f"{type(failure).__name__}: {failure}"[:500]
+        short = f"{type(failure).__name__}: {NOT_KEPT}"
+    masked = keeping is not None and bool(keeping.masked)
     latency_us = (time.perf_counter_ns() - begun) // 1000
     made = []
     for place, (given, output) in enumerate(zip(answer.predictions, outputs, strict=True)):
         said = None if output is None else canonical.encode(output)
+        kept = keeping is None or in_sample(given["id"], keeping.sample)
         answered = canonical.encode({name: value for name, value in given.items() if name != "id"})
         made.append(
             {
@@ -116,8 +137,8 @@ def _computed(
                 "occurred_at": answer.occurred_at,
                 "answered_by": answer.model_version,
                 "agrees": said == answered,
-                "outputs": said,
-                "error": error,
+                "outputs": said if kept else None,
+                "error": short if masked or not kept else error,
                 "latency_us": latency_us,
                 "left_out": left_out if place == 0 else 0,
             }

@@ -38,6 +38,7 @@ from headwater.objects import collecting as packs
 from headwater.objects.collecting import Mark
 from headwater.operation import operation
 from headwater.project import LocalProject, Project
+from headwater.serve import erasing as _serve  # noqa: F401  # registers how what shadows said is erased, before events
 from headwater.track import erasing as _track  # noqa: F401  # registers how artefacts are erased
 
 from .collecting import (
@@ -235,13 +236,13 @@ def erase_events(erasing: Erasing, act: bool) -> Iterator[Effect]:
     for seal, cells, rows in find_in_seals(erasing.project, holds):
         yield Effect(store="events", what=f"{len(rows)} rows of '{seal.stream}'", how="rewritten")
         if act:
-            if seal.stream == "predictions":
+            whole = seal.stream == "predictions"
+            if whole:
                 cells = _whole_predictions(cells)
 
-            def also(tx: WriteTx, rows: list[dict[str, Any]] = rows) -> None:
+            def also(tx: WriteTx, rows: list[dict[str, Any]] = rows if whole else []) -> None:
                 for row in rows:
-                    if "prediction" in row:
-                        erasing.gone(tx, f"prediction:{row['prediction']}")
+                    erasing.gone(tx, f"prediction:{row['prediction']}")
 
             rewrite_seal(erasing.project, seal, cells, erasing.needles.without, also)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from .pages import (
+    consumers,
     data,
     evidence,
     flows,
@@ -59,7 +60,11 @@ PAGES = [
     Route("/questions/{question}", jobs.decide_form, methods=["POST"]),
     Route("/models", models.list_page),
     Route("/models/{model}", models.model_page),
+    Route("/models/{model}/consumers", consumers.consumers_page),
+    Route("/models/{model}/consumers", consumers.register_form, methods=["POST"]),
+    Route("/models/{model}/consumers/remove", consumers.remove_form, methods=["POST"]),
     Route("/models/{model}/{version}", models.version_page),
+    Route("/models/{model}/{version}/review", releases.review_form, methods=["POST"]),
     Route("/models/{model}/{version}/evidence", evidence.evidence_page),
     Route("/models/{model}/{version}/request", releases.request_release_form, methods=["POST"]),
     Route("/models/{model}/{version}/card", model_papers.card_page),

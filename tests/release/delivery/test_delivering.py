@@ -14,10 +14,13 @@ from headwater.evaluate import find_evidence
 from headwater.model import channels, get_model_version
 from headwater.project import open_project
 from headwater.release import release_log
+from headwater.release.delivery import read_delivery, write_delivery
 from tests.cli.running import Done, done, hw
 from tests.projects import running
 from tests.release.delivery.shop import CI, SETTINGS, as_arrow, git, visits
 
+IN_THE_PIPELINES = '"failed": "production"'
+"""What the files of CI systems look for in delivery.json, and then take back."""
 STAGES = ["source", "build", "test", "staging", "approval", "production"]
 
 
@@ -77,7 +80,9 @@ def test_a_delivery_stops_at_the_approval_goes_on_and_is_taken_back(shop: Path) 
     assert in_channels()["production"] == "spending@v2"
 
     taken_back = done("ci", "run", "rollback", "--reason", "complaints since noon")
-    assert commands(taken_back) == ["hw rollback spending --channel production --reason 'complaints since noon'"]
+    assert commands(taken_back) == [
+        "hw rollback spending --channel production --to spending@v1 --reason 'complaints since noon'"
+    ]
     with open_project(".") as project:
         log = release_log(project, "spending", "production")
     assert [(each.kind, each.number, [a.by for a in each.approvals]) for each in log] == [
@@ -144,6 +149,7 @@ def test_a_rejected_request_fails_production_and_moves_nothing(shop: Path) -> No
     ended = hw("ci", "run")
 
     assert ended.code == 1 and "is rejected: maria" in ended.out and "too few rows" in ended.out
+    assert IN_THE_PIPELINES in (shop / ".headwater" / "delivery.json").read_text()
     assert in_channels() == {"staging": "spending@v1"}
 
 
@@ -187,11 +193,26 @@ def test_a_canary_is_waited_for_and_ended_by_a_rollback(shop: Path) -> None:
     assert any(" production --canary --reason " in line for line in commands(growing))
     assert growing.code == again.code == 1 and "the canary of spending@v2 is at" in again.out
     assert not [line for line in commands(again) if "release request" in line]
+    file = shop / ".headwater" / "delivery.json"
+    assert IN_THE_PIPELINES not in file.read_text()  # a canary that waits is no reason to take anything back
+    known = read_delivery(file)
+    assert known is not None
+    write_delivery(file, msgspec.structs.replace(known, failed="production", champion=""))
+    hw("ci", "run", "production")
+    assert IN_THE_PIPELINES not in file.read_text()  # what failed before was tried again, and waits
 
-    done("ci", "run", "rollback")
+    taken_back = done("ci", "run", "rollback")
+    assert " --to spending@v1 " in commands(taken_back)[0]
     ended = hw("ci", "run", "production")
     assert ended.code == 1 and "the canary of spending@v2 went back" in ended.out
     assert in_channels()["production"] == "spending@v1"
+    assert IN_THE_PIPELINES in file.read_text()
+
+    path = shop / "headwater.toml"
+    path.write_text(path.read_text().replace("approvals = 0", "approvals = 1"))
+    waiting = hw("ci", "run", "--new")
+    hw("ci", "run", "production")
+    assert "needs 1 more person" in waiting.out and IN_THE_PIPELINES not in file.read_text()
 
 
 def test_a_command_that_cannot_even_begin_fails_its_stage_too(shop: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from headwater.project import Settings
 from headwater.release.delivery import (
     ROLLBACK,
     STAGES,
+    Delivery,
     Pipeline,
     as_toml,
     declare,
     pipeline_files,
     read_pipeline,
+    write_delivery,
     write_files,
 )
 from tests.cli.running import done, hw
@@ -47,6 +51,14 @@ def workflow() -> str:
 
 def gocd_file() -> str:
     return files("gocd", SHARED)["delivery.gocd.yaml"]
+
+
+def gocd_scripts() -> list[str]:
+    [stage] = [
+        each for each in yaml.safe_load(gocd_file())["pipelines"]["buyers-delivery"]["stages"] if "production" in each
+    ]
+    tasks = stage["production"]["jobs"]["production"]["tasks"]
+    return [task["exec"]["arguments"][1] for task in tasks if "exec" in task]
 
 
 def test_workflows_pass_every_checker() -> None:
@@ -134,6 +146,32 @@ def test_both_systems_run_the_same_commands_as_hw_ci_run() -> None:
         found = re.findall(r"hw ci run (?!rollback)\w+ --delivery delivery\.json --reason", text)
         assert found == wanted
         assert len(re.findall(r"hw ci run rollback", text)) == 1
+
+
+@pytest.mark.parametrize(("failed", "taken_back"), [("production", True), ("staging", False), ("", False)])
+def test_both_systems_take_back_what_failed_and_nothing_that_waits(
+    tmp_path: Path, failed: str, taken_back: bool
+) -> None:
+    """Their own lines are run by a shell, with an ``hw`` that leaves a trace, on a file as 'hw ci run' writes it."""
+    write_delivery(tmp_path / "delivery.json", Delivery(candidate="buyers@v2", failed=failed))
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").write_text('hw() { echo "$@" >> "$TRACE"; }\n')
+    [gocd_line] = [task for task in gocd_scripts() if "hw ci run rollback" in task]
+    steps = {
+        step.get("id", step.get("name")): step for step in yaml.safe_load(workflow())["jobs"]["production"]["steps"]
+    }
+
+    def run(script: str, **environment: str) -> None:
+        given = {"PATH": os.environ["PATH"], "TRACE": str(tmp_path / "trace"), **environment}
+        subprocess.run(["sh", "-e", "-c", script], cwd=tmp_path, env=given, check=True)
+
+    run(gocd_line)
+    run(steps["seen"]["run"], GITHUB_OUTPUT=str(tmp_path / "output"))
+
+    assert (tmp_path / "trace").exists() is taken_back
+    output = (tmp_path / "output").read_text() if (tmp_path / "output").exists() else ""
+    assert output == ("failed=production\n" if taken_back else "")
+    assert steps["rollback"]["if"] == "failure() && steps.seen.outputs.failed == 'production'"
 
 
 def test_the_command_line_knows_the_stages_there_are() -> None:

@@ -12,15 +12,16 @@ import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types
 
+from headwater import canonical
 from headwater.cli.export_commands import FORMS as OFFERED
 from headwater.errors import ConflictError, CorruptError, InvalidInputError, NotFoundError
 from headwater.evaluate import register_model
 from headwater.model import ContractError, get_model_version, load
 from headwater.project import LocalProject, Project, create_project
-from headwater.serve.exporting import FORMS, Cluster, export_model
+from headwater.serve.exporting import FORMS, Cluster, entry, export_model
 from headwater.serve.exporting import sources as carrying
-from headwater.serve.exporting.door import MOST_WAITING, Door
-from headwater.serve.exporting.packaged import Package
+from headwater.serve.exporting.door import MOST_READING, MOST_WAITING, Door
+from headwater.serve.exporting.packaged import Package, compare
 from headwater.serve.exporting.sources import UncarriedError, carried_sources
 from tests.model.delays import flights, forest, inputs, rows_of
 from tests.projects import running
@@ -37,6 +38,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProject]:
         add_version(project)
         register_model(project, "late", forest(), inputs())
         yield project
+
+
+@pytest.fixture(scope="module")
+def delay(shop: LocalProject, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the exported ``delay@v1``, which tests only read."""
+    return packaged(shop, tmp_path_factory.mktemp("delay"))
 
 
 def packaged(project: Project, out: Path, ref: str = "delay@v1") -> Path:
@@ -225,7 +232,7 @@ def test_the_door_answers_what_the_project_answers_and_says_what_is_wrong(shop: 
         empty, _ = ask(address, [])
         large, _ = ask(address, b" " * (12 * 2**20 + 1))
 
-    assert (status, refused, garbled, empty, large) == (200, 422, 400, 400, 400)
+    assert (status, refused, garbled, empty, large) == (200, 422, 400, 400, 413)
     assert outputs_of(answer) == load(shop, "delay@v1").predict(rows)
     assert len({each["id"] for each in answer["predictions"]}) == 50
     assert answer["version"] == "v1"
@@ -259,6 +266,113 @@ def test_a_door_turns_away_before_it_is_ready_and_when_too_many_wait(shop: Local
     door._waiting = MOST_WAITING
     assert status_of("/predict", "POST")[0] == 503
     assert 'model_turned_away_total{model="delay",version="v1"} 1' in door.metrics()
+
+
+def test_bodies_that_are_slow_to_come_keep_nobody_from_the_model(delay: Path) -> None:
+    import asyncio
+
+    door = Door(Package(delay))
+    door.open()
+    body = json.dumps({"inputs": [row()]}).encode()
+
+    async def status_of(until: asyncio.Event | None = None) -> int:
+        said: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            if until is not None:
+                await until.wait()
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        await door({"type": "http", "method": "POST", "path": "/predict", "headers": []}, receive, send)
+        return int(said[0]["status"])
+
+    async def beside(slow: int) -> tuple[int, set[int]]:
+        until = asyncio.Event()
+        readers = [asyncio.ensure_future(status_of(until)) for _ in range(slow)]
+        await asyncio.sleep(0)
+        quick = await status_of()
+        until.set()
+        return quick, set(await asyncio.gather(*readers))
+
+    assert asyncio.run(beside(MOST_WAITING + 1)) == (200, {200})
+    assert asyncio.run(beside(MOST_READING)) == (503, {200})  # so many bodies are as much memory as it gives
+    assert (door._reading, door._waiting) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["predict", "good.json"], 0, '"predictions"'),
+        (["predict", "refused.json"], 1, "hour"),
+        (["predict", "none.json"], 2, "cannot be read: No such file"),
+        (["predict", "."], 2, "cannot be read: Is a directory"),
+        (["predict", "garbled.json"], 2, "not a JSON list of objects"),
+        (["predict", "deep.json"], 2, "not a JSON list of objects"),
+        (["serve", "--port", "0"], 2, "'0' is not a port"),
+        (["serve", "--workers", "-1"], 2, "'-1' is not a number of processes"),
+        (["health"], 2, "$PORT is '²'"),
+        (["health", "--port", "1"], 1, "not ready"),
+    ],
+)
+def test_the_exit_code_of_a_package_says_what_happened(
+    delay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    arguments: list[str], code: int, said: str,
+) -> None:  # fmt: skip
+    package = Package(delay)
+    (tmp_path / "good.json").write_text(json.dumps([row()]))
+    (tmp_path / "refused.json").write_text(json.dumps([{**row(), "hour": "noon"}]))
+    (tmp_path / "garbled.json").write_text("{")
+    (tmp_path / "deep.json").write_text('[{"a": ' + "[" * 100_000)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "²")
+
+    assert code_of(package, arguments) == code
+    assert said in "".join(capfd.readouterr())
+
+
+def test_an_engine_that_breaks_ends_with_3_and_one_line(
+    delay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    package = Package(delay)
+    (tmp_path / "good.json").write_text(json.dumps([row()]))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the engine gave up")
+
+    monkeypatch.setattr(package, "answer", broken)
+
+    assert code_of(package, ["predict", str(tmp_path / "good.json")]) == 3
+    assert capfd.readouterr().err == "error: RuntimeError: the engine gave up\n"
+
+
+def code_of(package: Package, arguments: list[str]) -> int:
+    """Return the exit code of a package's command, also where the reader of its arguments ends it."""
+    try:
+        return entry.main(package, "delay_model.server:app", arguments)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kind"),
+    [
+        ({"v": [0.1, 0.2]}, {"v": [0.1, 0.2]}, "equal"),
+        ({"v": [0.1, 0.2]}, {"v": [0.1, 0.2000001]}, "within"),
+        ({"v": {"a": [{"b": 1.0}], "n": None}}, {"v": {"a": [{"b": 1.0000001}], "n": None}}, "within"),
+        ({"v": [0.1, 0.2]}, {"v": [0.1, 0.3]}, "different"),
+        ({"v": [0.1, 0.2]}, {"v": [0.1]}, "different"),
+        ({"v": {"a": 0.1}}, {"v": {"b": 0.1}}, "different"),
+        ({"v": {"a": 0.1}}, {"v": {"a": 0.1000001, "b": 0.1}}, "different"),
+        ({"v": [0.1, "x"]}, {"v": [0.1000001, "y"]}, "different"),
+    ],
+)
+def test_numbers_within_lists_and_objects_are_compared_as_any_other(
+    before: dict[str, Any], now: dict[str, Any], kind: str
+) -> None:
+    assert compare(canonical.encode(before).hex(), now) == kind
 
 
 # ---- Kubernetes

@@ -13,7 +13,9 @@ from headwater.evaluate import find_evidence, model_card, record_evidence
 from headwater.jobs import Scheduler, Worker
 from headwater.model import ModelVersion
 from headwater.project import Actor, LocalProject, Project, create_project
-from headwater.release import approve, request_release, rollback
+from headwater.release import approve, list_rollouts, request_release, rollback, stop_rollout
+from headwater.release.controller_acts import _step
+from headwater.release.controller_rules import Verdict
 from headwater.trace.readiness import Score, model_readiness, record_readiness
 from headwater.trace.readiness.catalogue import TESTS
 from headwater.trace.readiness.model_tests import correlation
@@ -109,6 +111,19 @@ def test_a_run_that_nobody_made_is_no_proof(sqlite_project: LocalProject) -> Non
     assert score(sqlite_project, version, "D3").points == 0
 
 
+def test_a_run_of_somebody_else_is_no_proof(sqlite_project: LocalProject) -> None:
+    version = add_version(sqlite_project)
+    bob = sqlite_project.as_actor("bob")
+
+    with track(bob, "measure") as run:
+        record_evidence(sqlite_project, version.ref, "feature_costs", {"passed": True}, run=run.id)
+        theirs = score(sqlite_project, version, "D3")
+        record_evidence(bob, version.ref, "feature_costs", {"passed": True}, run=run.id)
+
+    assert theirs.points == 0
+    assert score(sqlite_project, version, "D3").points == 0.5
+
+
 def test_a_house_kind_that_was_typed_in_scores_nothing_though_it_says_that_it_passed(
     sqlite_project: LocalProject,
 ) -> None:
@@ -156,6 +171,12 @@ def test_what_a_trigger_caused_is_worth_a_whole_point_and_what_a_person_fired_ha
 
     assert (whole.points, whole.do) == (1.0, "")
     assert score(aged, fired, "D3").points == 0.5
+    triggered = find_evidence(aged, version.ref, "feature_costs")
+    assert triggered is not None
+    other = add_version(aged)
+    record_evidence(aged, other.ref, "feature_costs", {"passed": True}, run=triggered.run)  # it had ended before
+    stolen = score(aged, other, "D3")
+    assert (stolen.points, "was none of theirs under way then" in stolen.found) == (0, True)
 
 
 def test_points_expire(aged: LocalProject, clock: SetClock) -> None:
@@ -230,6 +251,24 @@ def test_a_release_without_a_gate_on_quality_is_not_validated(aged: LocalProject
     request_release(aged, version.id, "production", "go")
 
     assert "went through no gate" in score(aged, version, "I4").found
+
+
+def test_a_canary_counts_where_it_grew_into_a_release_and_a_request_alone_does_not(aged: LocalProject) -> None:
+    aged.settings.tables["channels"] = {"production": {"canary": {"stages": [50]}}}
+    first, second, third = (add_version(aged) for _ in range(3))
+    request_release(aged, first.id, "production", "go", kind="canary")  # nothing to be a canary beside
+    withdrawn = request_release(aged, second.id, "production", "go", kind="canary")
+    stop_rollout(aged, withdrawn.id, "not today")
+    request_release(aged, second.id, "production", "go")
+    assert [score(aged, each, "I6").points for each in (first, second)] == [0, 0]
+
+    request_release(aged, third.id, "production", "go", kind="canary")
+    [rollout] = list_rollouts(aged, status="open")
+    assert score(aged, third, "I6").points == 0
+    _step(aged, rollout, Verdict(act="grow", why="it holds"))
+
+    found = score(aged, third, "I6")
+    assert (found.points, found.evidence[0]) == (1.0, rollout.ref)
 
 
 def test_review_needs_a_second_person_and_kept_code(aged: LocalProject) -> None:

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS approvals (
     decision TEXT NOT NULL,      -- approve or reject
     reason TEXT NOT NULL,
     at INTEGER NOT NULL,
-    UNIQUE (request, person, decision)
+    UNIQUE (request, person, claimed, roles, decision)
 );
 CREATE TABLE IF NOT EXISTS releases (
     id TEXT PRIMARY KEY,

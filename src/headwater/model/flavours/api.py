@@ -11,10 +11,14 @@
 ``{"$input": NAME}`` stands for a value of the row; ``answer`` holds a JSON pointer (RFC 6901) for each raw output.
 ``answers.jsonl`` has a line for each row that was asked before, by the digest of its inputs; such a row is not asked
 again, so that what was measured once can be measured again without a network, and for nothing.
+
+Asking sends rows, and secrets of the environment, to where the description says: so nobody is asked before an admin
+trusted the description, by its digest (``api:DIGEST``), as one trusts code. Recorded answers need no trust.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,18 +27,25 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from headwater.canonical import digest_of
+from headwater.canonical import digest, digest_of
 from headwater.errors import CorruptError, InvalidInputError, RefusedError, UnavailableError
 from headwater.ingest.fetching import require_no_secrets, split_url
 
 from ..contract import Contract
 from .asking import post_json
-from .files import Files, given_files
+from .files import ANSWERS, Files, given_files
 from .outputs import Array, NamedOutputs
 
 ENGINES: tuple[str, ...] = ()
 FORMAT = "headwater-api/1"
-MANIFEST, ANSWERS = "api.json", "answers.jsonl"
+MANIFEST = "api.json"
+MOST_RETRIES = 10
+LONGEST_WAIT_S = 300.0
+MOST_HEADERS, LONGEST_HEADER = 50, 8_192
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+"""Headers by which a server tells where a request ends and whom it is for."""
+
 _INPUT = "$input"
 
 
@@ -89,25 +100,37 @@ def save(model: Any, contract: Contract) -> dict[str, bytes]:
     return {name: files[name] for name in (MANIFEST, ANSWERS) if name in files}
 
 
-def load(files: Files, contract: Contract, trusted: Sequence[str] = ()) -> ApiPredictor:
-    """Return what asks the API; ``trusted`` is not needed, its description holds no code.
+def trust_name(files: Files) -> str:
+    """Return how an API's description is named where it is trusted: ``api:DIGEST``."""
+    return f"api:{digest(files[MANIFEST])}"
+
+
+def load(files: Files, contract: Contract, trusted: Sequence[str] = (), *, keep: bool = False) -> ApiPredictor:
+    """Return what asks the API where its description is ``trusted``, and answers recorded rows in any case.
+
+    With ``keep``, what is answered is kept in memory beside what was recorded.
 
     Raises:
         CorruptError: a file cannot be read.
         InvalidInputError: a credential is written out, or an address is none.
     """
-    return ApiPredictor(_read(files), read_answers(files), contract)
+    api, answers = _read(files), read_answers(files)
+    return ApiPredictor(api, answers, contract, may_ask=trust_name(files) in trusted, keep=keep)
 
 
 def describe(files: Files) -> dict[str, Any]:
-    """Return where the API is, what it costs, and how many answers are recorded, without asking it."""
+    """Return where the API is, what it costs, and how many answers are recorded, without asking it.
+
+    The address is told without its query, which may hold a key. An API that asks nobody needs no trust.
+    """
     api = _read(files)
     return {
-        "url": api.url,
+        "url": api.url.partition("#")[0].partition("?")[0],
         "per_second": api.per_second,
         "cost_per_call": api.cost_per_call,
         "currency": api.currency,
         "recorded": len(read_answers(files)),
+        "untrusted": [] if api.answers == "recorded" else [trust_name(files)],
         "bytes": sum(map(len, files.values())),
     }
 
@@ -121,6 +144,8 @@ class ApiPredictor:
         recorded: Mapping[str, dict[str, Any]],
         contract: Contract,
         *,
+        may_ask: bool = False,
+        keep: bool = False,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -128,6 +153,7 @@ class ApiPredictor:
         self._recorded = dict(recorded)
         self._contract = contract
         self._named = NamedOutputs(contract)
+        self._may_ask, self._keep = may_ask, keep
         self._clock, self._wait = clock, wait
         self._guard = threading.Lock()
         self._next_at = 0.0
@@ -138,16 +164,18 @@ class ApiPredictor:
 
         Raises:
             RefusedError: the row is not recorded and nobody may be asked, or the cost would pass ``most_cost``.
+            InvalidInputError: a secret is not in the environment, or cannot be sent.
             UnavailableError: the API does not answer, or its rate would make the caller wait longer than ``timeout_s``.
         """
         from ..columns import rows_from_columns
 
-        found = [self._answer(row) for row in rows_from_columns(self._contract.inputs, columns)]
+        asked: dict[str, dict[str, Any]] = {}
+        found = [self._answer(row, asked) for row in rows_from_columns(self._contract.inputs, columns)]
         return self._named({name: _column([each[name] for each in found]) for name in self._api.answer})
 
     @property
     def recorded(self) -> dict[str, dict[str, Any]]:
-        """The answers known by the digest of their inputs: those of the file, and those given since."""
+        """The answers known by the digest of their inputs: those of the file, with ``keep`` those given since too."""
         return dict(self._recorded)
 
     def usage(self) -> Usage:
@@ -155,9 +183,10 @@ class ApiPredictor:
         cost = self._calls * self._api.cost_per_call
         return Usage(calls=self._calls, recorded=self._from_record, cost=cost, currency=self._api.currency)
 
-    def _answer(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, row: dict[str, Any], asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return the answer of a row; ``asked`` are those of its batch so far."""
         key = digest_of(row)
-        known = None if self._api.answers == "live" else self._recorded.get(key)
+        known = None if self._api.answers == "live" else self._recorded.get(key) or asked.get(key)
         if known is not None:
             self._from_record += 1
             return known
@@ -166,13 +195,18 @@ class ApiPredictor:
                 f"this row was not recorded, and '{MANIFEST}' says that nobody is asked (answers = recorded). "
                 "Record it with 'hw model record', or register the API with answers = recorded_first."
             )
-        self._take_turn()
+        if not self._may_ask:
+            raise RefusedError(
+                f"this row was not recorded, and asking would send it, with secrets of this machine, to "
+                f"{split_url(self._api.url).hostname}, which no admin trusted. Read {MANIFEST}, then trust it with "
+                "'hw model trust MODEL@vN'."
+            )
         told = post_json(
             self._api.url, _filled(self._api.body, row), headers=self._api.headers, timeout_s=self._api.timeout_s,
-            retries=self._api.retries, private=self._api.allow_private,
+            retries=self._api.retries, private=self._api.allow_private, before=self._take_turn,
         )  # fmt: skip
         found = {name: _at(told, pointer, name) for name, pointer in self._api.answer.items()}
-        self._recorded[key] = found
+        (self._recorded if self._keep else asked)[key] = found
         return found
 
     def _take_turn(self) -> None:
@@ -232,9 +266,28 @@ def _read(files: Files) -> Api:
         raise CorruptError(f"{MANIFEST} is of the format '{api.format}', not {FORMAT}.")
     if not api.answer or (api.per_second is not None and api.per_second <= 0) or api.cost_per_call < 0:
         raise InvalidInputError(f"{MANIFEST} needs an answer, a per_second above 0 and a cost that is not negative.")
+    if not 0 <= api.retries <= MOST_RETRIES or not 0 < api.timeout_s <= LONGEST_WAIT_S:
+        raise InvalidInputError(
+            f"{MANIFEST} has retries = {api.retries} and timeout_s = {api.timeout_s:g}: retries go from 0 to "
+            f"{MOST_RETRIES}, and the timeout is above 0 and at most {LONGEST_WAIT_S:g}."
+        )
+    _check_headers(api.headers)
     require_no_secrets(api.headers)
     split_url(api.url)
     return api
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    if len(headers) > MOST_HEADERS or any(len(value) > LONGEST_HEADER for value in headers.values()):
+        raise InvalidInputError(
+            f"{MANIFEST} may have {MOST_HEADERS} headers, each of {LONGEST_HEADER:,} characters at most."
+        )
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or name.lower() in _FRAMING or not value.isprintable():
+            raise InvalidInputError(
+                f"the header {name!r} of {MANIFEST} cannot be sent: a name has letters, digits and -, a value no line "
+                f"end or other control character, and {', '.join(sorted(_FRAMING))} are set for you."
+            )
 
 
 def _inputs_of(body: Any) -> list[str]:

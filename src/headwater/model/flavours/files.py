@@ -11,6 +11,9 @@ from headwater.errors import CorruptError, InvalidInputError
 Files = Mapping[str, bytes]
 """The bytes of each file of a model, by its path below the model's folder (``tokenizer.json``, ``onnx/model.onnx``)."""
 
+ANSWERS = "answers.jsonl"
+"""The recorded answers of the flavour ``api``: data, so that versions that differ in nothing else are trusted alike."""
+
 MOST_FILES = 2_000
 PICKLES = ("pickle", "pkl", "joblib", "dill", "cloudpickle")
 

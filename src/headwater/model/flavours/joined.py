@@ -35,6 +35,41 @@ def as_matrix(data: bytes) -> tuple[bytes, str, list[str]] | None:
         return None  # onnxruntime says better what is wrong with such bytes
 
 
+def names_other_files(data: bytes) -> bool:
+    """Tell whether a tensor of a model is kept outside its bytes, in a file that it names.
+
+    Raises:
+        CorruptError: the bytes end within a field.
+    """
+    # A tensor kept elsewhere says so under the key "location"; most models have no such word, and are not walked.
+    return b"location" in data and _names_other_files(data, "model")
+
+
+# Where tensors may be, by message and field number (onnx.proto, ONNX IR version 10 and its training part).
+_TENSORS_IN: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+_TENSOR_EXTERNAL, _TENSOR_PLACE = 13, 14
+
+
+def _names_other_files(message: bytes, what: str) -> bool:
+    if what == "tensor":
+        return any(
+            number == _TENSOR_EXTERNAL or (number == _TENSOR_PLACE and _read_varint(value, 0)[0] != 0)
+            for number, _, value in _fields(message)
+        )
+    return any(
+        kind == _BYTES and number in _TENSORS_IN[what] and _names_other_files(value, _TENSORS_IN[what][number])
+        for number, kind, value in _fields(message)
+    )
+
+
 def _without_join(data: bytes) -> tuple[bytes, str, list[str]] | None:
     model = list(_fields(data))
     graphs = [place for place, (number, _, _) in enumerate(model) if number == _MODEL_GRAPH]

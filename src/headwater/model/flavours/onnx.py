@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -14,7 +15,7 @@ from headwater.errors import CorruptError, MissingExtraError
 from ..columns import columns_from_rows
 from ..contract import Contract, Field, FieldType
 from .files import Files, only, refuse_pickle
-from .joined import as_matrix
+from .joined import as_matrix, names_other_files
 from .outputs import Array, NamedOutputs
 
 ENGINES = ("onnxruntime",)
@@ -177,6 +178,7 @@ def open_session(data: bytes) -> Any:
         MissingExtraError: onnxruntime is not installed.
     """
     refuse_pickle(data, "onnx")
+    _refuse_other_files(data)
     try:
         import onnxruntime
     except ImportError as error:
@@ -189,6 +191,22 @@ def open_session(data: bytes) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
+        # Without a folder of its own the engine would look for a tensor's file in the current directory.
+        with tempfile.TemporaryDirectory(prefix="hw-onnx-") as empty:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", empty)
+            return onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
     except Exception as error:  # onnxruntime raises its own classes, one per status code, without a common root
         raise CorruptError(f"these bytes are not an ONNX model that onnxruntime can run: {error}") from error
+
+
+def _refuse_other_files(data: bytes) -> None:
+    """Return when every tensor of a model is within its bytes: a file elsewhere is not the model's, and may be ours."""
+    try:
+        elsewhere = names_other_files(data)
+    except (CorruptError, IndexError, RecursionError):
+        elsewhere = False  # onnxruntime says better what is wrong with such bytes, and has an empty folder to look in
+    if elsewhere:
+        raise CorruptError(
+            "this ONNX model keeps tensors in other files (external data), which are not part of it: write it as one "
+            "file ('onnx.save(model, path, save_as_external_data=False)')."
+        )

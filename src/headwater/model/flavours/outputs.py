@@ -33,7 +33,7 @@ class NamedOutputs:
         Floats keep the width the engine computed in.
 
         Raises:
-            InvalidInputError: the model has no raw output of a field's source.
+            InvalidInputError: the model has no raw output of a field's source, or not that column of it.
         """
         return {field.name: _select(field, source, column, raw) for field, source, column in self._plan}
 
@@ -53,6 +53,13 @@ def _select(field: Field, source: str, column: int | None, raw: Mapping[str, Arr
         )
     if field.type == "list" and column is None:
         return values
+    width = values.size // len(values) if len(values) else 1
+    if (column is None and width > 1) or (column is not None and (values.ndim != 2 or column >= values.shape[1])):
+        raise InvalidInputError(
+            f"the contract takes its output '{field.name}' from '{field.source or field.name}', but '{source}' has "
+            f"{width} for each row: name one as '{source}[0]' (the first), or make the output a list.",
+            output=field.name,
+        )
     values = values.reshape(len(values)) if column is None else values[:, column]
     if field.type == "bool":
         return values.astype(np.bool_)

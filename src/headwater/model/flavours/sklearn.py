@@ -14,11 +14,17 @@ from .outputs import Array, NamedOutputs
 ENGINES = ("scikit-learn", "skops", "numpy", "scipy")
 FILE = "model.skops"
 
+_KERNELS = (
+    "CompoundKernel", "ConstantKernel", "DotProduct", "ExpSineSquared", "Exponentiation", "Matern", "PairwiseKernel",
+    "Product", "RBF", "RationalQuadratic", "Sum", "WhiteKernel",
+)  # fmt: skip
+
 SAFE_TYPES = frozenset(
     {
-        # Data holders of numpy and of scikit-learn's own trees and losses. skops lists them because they are compiled
-        # or private; constructing one runs no code of the file's.
+        # Data holders of numpy and of scikit-learn's own parts, and its scores of features. skops lists them because
+        # they are compiled, private or functions; constructing one runs no code of the file's.
         "numpy.dtype",
+        "numpy.mean",
         "sklearn.tree._tree.Tree",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
@@ -33,8 +39,19 @@ SAFE_TYPES = frozenset(
         "sklearn._loss.loss.HalfMultinomialLoss",
         "sklearn._loss.loss.HalfPoissonLoss",
         "sklearn._loss.loss.HalfSquaredError",
+        "sklearn._loss.loss.HalfTweedieLoss",
+        "sklearn._loss.loss.HalfTweedieLossIdentity",
         "sklearn._loss.loss.PinballLoss",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.feature_selection._univariate_selection.chi2",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.compose._column_transformer._RemainderColsList",
+        *(f"sklearn.gaussian_process.kernels.{each}" for each in _KERNELS),
     }
 )
 

@@ -22,7 +22,7 @@ from headwater.errors import CorruptError, InvalidInputError, MissingExtraError
 from ..contract import Contract, Field
 from ..media import from_base64
 from .files import Files, given_files, only
-from .outputs import Array
+from .outputs import Array, NamedOutputs
 
 ENGINES = ("tesserocr",)
 FILE = "model.traineddata"
@@ -69,6 +69,10 @@ def describe(files: Files) -> dict[str, Any]:
     if not 0 < count <= 64 or len(data) < 4 + 8 * count:
         raise CorruptError("these bytes are not a traineddata file: its table of components is missing.")
     offsets = [int.from_bytes(data[4 + 8 * n : 12 + 8 * n], "little", signed=True) for n in range(count)]
+    if max(offsets) >= len(data):
+        raise CorruptError(
+            f"this traineddata file is cut off: a part begins at {max(offsets):,} of {len(data):,} bytes."
+        )
     starts = sorted({each for each in offsets if each >= 0} | {len(data)})
     sizes = {n: starts[starts.index(each) + 1] - each for n, each in enumerate(offsets) if each >= 0}
     return {
@@ -82,7 +86,10 @@ class TesseractPredictor:
     """A model that reads pictures of lines; one at a time."""
 
     def __init__(self, data: bytes, contract: Contract) -> None:
+        if len(contract.inputs) != 1:
+            raise InvalidInputError(f"a Tesseract model has one input, a picture; the contract has {_named(contract)}.")
         self._contract = contract
+        self._named = NamedOutputs(contract)
         self._lock = threading.Lock()
         self._block = reading(data)
         self._read = self._block.__enter__()
@@ -91,15 +98,23 @@ class TesseractPredictor:
         """Return each contract output, shape (rows,), for the column of pictures.
 
         Raises:
-            InvalidInputError: a picture is not base64, or not a picture.
+            InvalidInputError: a picture is not base64, not a picture, or too large; or there is no such output.
         """
         name = self._contract.inputs[0].name
         with self._lock:
-            found = [self._read(each if isinstance(each, bytes) else from_base64(each)) for each in columns[name]]
-        made: dict[str, Array] = {
-            "text": np.array([text for text, _ in found], object), "confidence": np.array([sure for _, sure in found])
-        }  # fmt: skip
-        return {field.name: made[field.source or field.name] for field in self._contract.outputs}
+            found = [self._read(_bytes(each)) for each in columns[name]]
+        texts, sure = [text for text, _ in found], [sure for _, sure in found]
+        return self._named({"text": np.array(texts, object), "confidence": np.array(sure, np.float64)})
+
+
+def _named(contract: Contract) -> str:
+    return ", ".join(field.name for field in contract.inputs) or "none"
+
+
+def _bytes(picture: Any) -> bytes:
+    if picture is None:
+        raise InvalidInputError("there is no picture in this row.")
+    return picture if isinstance(picture, bytes) else from_base64(picture)
 
 
 @contextmanager
@@ -126,12 +141,18 @@ def reading(data: bytes) -> Iterator[Callable[[bytes], tuple[str, float]]]:
 
     def read(picture: bytes) -> tuple[str, float]:
         try:
-            image = Image.open(io.BytesIO(picture))
-            image.load()
-        except OSError as error:
-            raise InvalidInputError(f"this is not a picture: {error}.") from error
-        api.SetImage(image.convert("L"))
-        text = " ".join(api.GetUTF8Text().split())
+            # Only what the contract offers: Pillow would try the readers of forty formats, some run other programs.
+            image = Image.open(io.BytesIO(picture), formats=("PNG", "JPEG", "TIFF")).convert("L")
+        except Exception as error:  # on damaged bytes its readers raise whatever comes
+            raise InvalidInputError(f"this is not a picture that can be read as PNG, JPEG or TIFF: {error}.") from error
+        api.SetImage(image)
+        try:
+            text = " ".join(api.GetUTF8Text().split())
+        except RuntimeError as error:  # a side of 32,768 pixels or more
+            raise InvalidInputError(
+                f"Tesseract cannot read a picture of {image.width:,} x {image.height:,} pixels: give one line of "
+                f"writing, some 50 pixels high. It says: {error}"
+            ) from error
         return text, api.MeanTextConf() / 100 if text else 0.0
 
     try:

@@ -15,7 +15,7 @@ from headwater.errors import InvalidInputError, NotFoundError
 from headwater.evaluate import find_evidence, list_evidence, record_evidence
 from headwater.flow import Outcome
 from headwater.lake import show
-from headwater.model import ModelVersion
+from headwater.model import ModelVersion, get_model_version
 
 from ..controller_acts import RolloutRecord, list_rollouts
 from ..log import get_release_request, list_release_requests
@@ -36,6 +36,8 @@ def run_stage(walk: Walk, name: str) -> str:
         raise InvalidInputError(f"there is no stage '{name}'. They are {', '.join(_DOES)}.", stage=name)
     _require_before(walk, name)
     walk.tell(f"— {name}")
+    if name != ROLLBACK and walk.delivery.failed:
+        walk.note(failed="")  # what failed before is tried again, and may have to wait now
     try:
         _DOES[name](walk)
     except StageWaits as waits:
@@ -149,8 +151,19 @@ def _rollback(walk: Walk) -> None:
     if delivery.candidate == delivery.champion:
         walk.tell(f"{delivery.candidate} was in {pipeline.production} before this delivery: nothing to take back")
         return
-    walk.hw("rollback", pipeline.model, "--channel", pipeline.production, "--reason", walk.reason)
+    # Named, since a canary may go back by itself meanwhile: going back once more would pass what it replaced.
+    to = _replaced(walk)
+    where = ("--channel", pipeline.production, *(("--to", to) if to else ()))
+    walk.hw("rollback", pipeline.model, *where, "--reason", walk.reason)
     walk.note(taken_back=True)
+
+
+def _replaced(walk: Walk) -> str:
+    """Return the label of what production pointed to when the candidate's request was made, else when it was tested."""
+    if not walk.delivery.request:
+        return walk.delivery.champion
+    replaces = get_release_request(walk.project, walk.delivery.request).replaces
+    return get_model_version(walk.project, replaces).label if replaces else ""
 
 
 _DOES: Mapping[str, Callable[[Walk], None]] = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .commands import maker_of
-from .limits import Limit, check_end, limit_of, number_at, shown
+from .limits import Limit, check_end, limit_of, number_at, shown, too_few
 from .reader import Gate, GateReader, Judgement, judged
 
 _MOST_NAMED = 5
+_OF_INTERVALS = ("low", "high", "better", "worse", "beats_all", "calibrated")
+"""The fields of the house's evidence that are ends of intervals, or follow from them."""
 
 
 def bar_gate(
@@ -28,6 +30,8 @@ def bar_gate(
         measured = body.get("metrics", {}).get(metric)
         if measured is None:
             return False, f"the newest evaluation has no {metric}; it has {', '.join(body.get('metrics', {}))}"
+        if too_few(body, of):
+            return False, too_few(body, of)
         value = number_at(measured, of)
         return wanted.holds(value), f"{name} is {value:.4g} on {body['rows']:,} rows{_window(body)}"
 
@@ -70,16 +74,21 @@ def slices_gate(
 
 
 def found_slices_gate(*, gap: float = 0.0) -> Gate:
-    """Open where no part of the data that a search found and confirmed is worse than the rest by more than ``gap``."""
+    """Open where no part of the data that a search found and confirmed is worse than the rest by more than ``gap``.
+
+    Closed where the search had no part to look at: nothing was shown then.
+    """
 
     def judge(body: dict[str, Any]) -> Judgement:
         worst = number_at(body["worst_gap"], "value")
+        if not body["searched"]:
+            return False, "no slice was searched: the columns it was told by give none that is large enough"
         if not body["confirmed"]:
             return True, f"none of {body['searched']:,} slices searched is confirmed to be worse"
         said = (
             f"{body['worst']} is worse than the rest by {worst:.4g} ({body['loss']}), of {body['confirmed']} confirmed"
         )
-        return worst <= gap, said
+        return abs(worst) <= gap, said  # of bias too little is as wrong as too much
 
     return _of_newest("found_slices", "slices", f"no confirmed slice worse than the rest by more than {gap:g}", judge)
 
@@ -91,12 +100,14 @@ def fairness_gate(
     at_least: float | None = None,
     at_most: float | None = None,
     of: str = "value",
+    threshold: float = 0.5,
     limit: Limit | None = None,
 ) -> Gate:
     """Open where the groups of an attribute are treated alike within a limit.
 
     ``at_most`` holds the difference of the two groups furthest apart, ``at_least`` the ratio of the lowest to the
-    highest (0.8: the four-fifths rule). ``of`` high or low takes the careful end of the interval.
+    highest (0.8: the four-fifths rule). ``of`` high or low takes the careful end of the interval. ``threshold`` is the
+    probability from which a row must have been selected in the measurement.
     """
     check_end(of)
     wanted = limit or limit_of(at_least, at_most)
@@ -105,6 +116,11 @@ def fairness_gate(
     wants = f"the {what} of {metric} between groups of {attribute} {wanted}{'' if of == 'value' else f' ({of})'}"
 
     def judge(body: dict[str, Any]) -> Judgement:
+        if body.get("threshold") not in (None, threshold):
+            said = f"rows were selected from the probability {body['threshold']:g} on"
+            return False, f"{said}, and the gate's threshold is {threshold:g}"
+        if too_few(body, of):
+            return False, too_few(body, of)
         found = body["ratios" if ratio else "differences"].get(metric)
         if found is None:
             return False, f"the newest fairness evidence has no {what} of {metric}"
@@ -132,6 +148,8 @@ def holds_gate(evidence: str, field: str, *, limit: Limit | None = None) -> Gate
         value: Any = body
         for part in field.split("."):
             value = value[part]
+        if part in _OF_INTERVALS and too_few(body):
+            return False, too_few(body)
         said = f"{field} is {value:.4g}" if isinstance(value, float) else f"{field} is {value}"
         sentence = body.get("sentence") or body.get("why") or ""
         told = f"{said}: {sentence}" if sentence else said

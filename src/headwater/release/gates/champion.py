@@ -6,7 +6,7 @@ from typing import Any
 
 from ..values import GateResult
 from .commands import maker_of
-from .limits import number_at
+from .limits import number_at, too_few
 from .reader import Gate, GateReader, Judgement, judged
 
 
@@ -19,6 +19,8 @@ def champion_gate(*, metric: str = "", margin: float = 0.0) -> Gate:
     name = "better_than_champion"
 
     def judge(body: dict[str, Any]) -> Judgement:
+        if too_few(body):
+            return False, too_few(body)
         low = number_at(body["gain"], "low")
         is_open = low >= -margin if margin else low > 0
         return is_open, str(body.get("sentence", f"gain {low:+.4f} at least"))
@@ -61,6 +63,8 @@ def backtest_gate(*, rows: int = 100, margin: float | None = None, refused: floa
         gain = body["gain"]
         if gain is None:
             return margin is None, said if margin is None else f"{said}; no outcome is known of these rows"
+        if too_few(body):
+            return False, too_few(body)
         if margin is None:
             return not body["worse"], said
         return number_at(gain, "low") >= -margin, said

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import msgspec
+import numpy as np
 
 from headwater.errors import InvalidInputError, NotFoundError
 from headwater.project import Project
@@ -61,9 +65,17 @@ def _load(project: Project, function: str) -> Callable[[GateReader], Any]:
 
 
 def _result(name: str, wants: str, said: Any) -> GateResult:
+    """Return what a function said as a gate's result: True alone opens, and what is neither True nor False is told."""
+    given = said.open if isinstance(said, GateResult) else said[0] if isinstance(said, tuple) and said else said
+    if not isinstance(given, bool | np.bool_):
+        # A text is truthy, and so are NaN and a coroutine that nobody awaited: none of them is a yes.
+        if inspect.iscoroutine(given):
+            given.close()
+        found = f"it said {type(given).__name__} {str(given)[:80]!r}, neither True nor False: let it return one of them"
+        return GateResult(name=name, open=False, found=found, wants=wants)
     if isinstance(said, GateResult):
-        return said
-    is_open, found = said if isinstance(said, tuple) else (said, "")
+        return msgspec.structs.replace(said, open=bool(given))
+    _, found = said if isinstance(said, tuple) else (said, "")
     return GateResult(
-        name=name, open=bool(is_open), found=str(found) or ("it holds" if is_open else "it does not"), wants=wants
+        name=name, open=bool(given), found=str(found) or ("it holds" if given else "it does not"), wants=wants
     )

@@ -17,6 +17,8 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 ENDS = ("value", "low", "high")
+LEAST_RESAMPLES = 200
+"""An interval of fewer bootstrap samples opens no gate: of a few samples its ends are where chance put them."""
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,17 @@ def check_end(of: str) -> None:
 def shown(name: str, of: str) -> str:
     """Return a metric's name with the end of the interval that is meant."""
     return name if of == "value" else f"{name}.{of}"
+
+
+def too_few(body: dict[str, Any], of: str = "low") -> str:
+    """Return why an end of evidence's intervals counts for nothing, in a sentence; '' where it does.
+
+    Evidence that does not say how many samples it was made of comes from elsewhere, and is taken at its word.
+    """
+    resamples = body.get("resamples")
+    if of == "value" or resamples is None or resamples >= LEAST_RESAMPLES:
+        return ""
+    return f"its intervals are made of {resamples:,} samples, and a gate reads those of at least {LEAST_RESAMPLES}"
 
 
 def number_at(interval: Any, of: str) -> float:

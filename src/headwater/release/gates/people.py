@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from headwater.access.approvals import same_person
 
 from ..reviews import Review
@@ -13,18 +15,16 @@ def reviewer_gate(*, role: str = "", people: int = 1, authenticated: bool = Fals
     """Open where enough people other than the author approved of the version, and nobody objects.
 
     ``role`` counts only those who held it when they said so (an admin holds all); ``authenticated`` only those who
-    were signed in. Each person's last word counts.
+    were signed in. Each person's last word counts, but a claimed yes takes back no objection of somebody signed in.
     """
     name = f"reviewer:{role}" if role else "reviewer"
     as_role = f" as {role}" if role else ""
     wants = f"{people} {'person' if people == 1 else 'people'} other than the author to approve of it{as_role}"
 
     def look(reader: GateReader) -> GateResult:
-        last: dict[str, Review] = {}
-        for each in reader.reviews():
-            last[" ".join(each.by.split()).casefold()] = each
-        against = [each for each in last.values() if each.decision == "reject"]
-        agreed = [each for each in last.values() if each.decision == "approve" and counts(each, reader)]
+        last = list(_last_words(reader.reviews(), authenticated))
+        against = [each for each in last if each.decision == "reject"]
+        agreed = [each for each in last if each.decision == "approve" and counts(each, reader)]
         said = [f"{each.by} approved: {each.reason}" for each in agreed]
         said += [f"{each.by} objects: {each.reason}" for each in against]
         is_open = len(agreed) >= people and not against
@@ -43,3 +43,20 @@ def reviewer_gate(*, role: str = "", people: int = 1, authenticated: bool = Fals
         return not role or bool({"admin", role} & set(review.roles))
 
     return look
+
+
+def _last_words(reviews: Iterable[Review], authenticated: bool) -> Iterable[Review]:
+    """Return each person's last word, of reviews from the oldest on.
+
+    A name costs nothing, so whoever claims one takes back no objection of the person who was signed in under it; with
+    ``authenticated`` a claimed yes changes nothing at all.
+    """
+    last: dict[str, Review] = {}
+    for each in reviews:
+        person = " ".join(each.by.split()).casefold()
+        before = last.get(person)
+        objected = before is not None and before.decision == "reject" and not before.claimed
+        if each.claimed and each.decision == "approve" and (authenticated or objected):
+            continue
+        last[person] = each
+    return last.values()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from headwater.evaluate.values import TOLERANCE
+from headwater.serve.rehearsal import Consumer
+
 from ..values import GateResult
 from .commands import maker_of
 from .limits import Limit, limit_of, number_at
@@ -19,18 +22,26 @@ BUDGET = {
 """What a budget may hold a limit against, with what it is called."""
 
 
-def parity_gate() -> Gate:
-    """Open where the served export answers as the original does; a version served as the original needs no proof."""
-    wants = "the export to answer as the original, within its tolerance"
+def parity_gate(*, tolerance: float = TOLERANCE) -> Gate:
+    """Open where the served export answers as the original does; a version served as the original needs no proof.
 
-    def judge(body: dict[str, Any]) -> Judgement:
-        return bool(body.get("passed")), str(body.get("why", ""))
+    Closed where another form was compared than the served one, or with a wider tolerance than the gate's.
+    """
+    wants = f"the export to answer as the original, within {tolerance:g}"
 
     def look(reader: GateReader) -> GateResult:
         version = reader.version
         if version.flavour != "onnx":
             found = f"it is served as the original ({version.flavour})"
             return GateResult(name="parity", open=True, found=found, wants=wants)
+
+        def judge(body: dict[str, Any]) -> Judgement:
+            if body["exported"] != version.flavour:
+                return False, f"it is about {body['exported']}, and {version.flavour} is served"
+            if not float(body["tolerance"]) <= tolerance:
+                return False, f"it was measured with a tolerance of {body['tolerance']:g}: {body.get('why', '')}"
+            return body.get("passed") is True, str(body.get("why", ""))
+
         newest, do = reader.newest("parity"), maker_of("parity", version)
         return judged("parity", newest, judge, wants=wants, missing="no parity is recorded", do=do)
 
@@ -40,24 +51,32 @@ def parity_gate() -> Gate:
 def consumers_gate(*, undeclared: str = "named") -> Gate:
     """Open where the recorded calls of each registered consumer were replayed and each could go on.
 
-    Consumers that traffic shows and nobody registered are named; with ``undeclared = "refused"`` they close it.
+    The replay must be against what the channel points to now, and of each consumer as it is registered now.
+    Consumers that traffic shows and nobody registered are named; with ``undeclared = "refused"`` they close it. Open
+    when the channel points to nothing.
     """
     if undeclared not in ("named", "refused"):
         raise TypeError("undeclared is named or refused")
+    more = ", and nobody unregistered to call" if undeclared == "refused" else ""
+    wants = f"each registered consumer's recorded calls to be answered in the form it relies on{more}"
 
     def look(reader: GateReader) -> GateResult:
-        registered = [each.name for each in reader.consumers()]
+        if reader.champion is None:
+            found = f"{reader.channel} points to no version yet, so nobody relies on one"
+            return GateResult(name="consumers", open=True, found=found, wants=wants)
+        registered, champion = reader.consumers(), reader.champion
         tried = [e for e in reader.evidence("consumers") if e.body.get("channel") == reader.channel]
 
         def judge(body: dict[str, Any]) -> Judgement:
+            if body["champion"] != champion.id:
+                return False, f"it was replayed before {reader.channel} pointed to {champion.label}: replay it again"
             return _consumers(body, registered, undeclared == "refused")
 
-        more = ", and nobody unregistered to call" if undeclared == "refused" else ""
         return judged(
             "consumers",
             tried[0] if tried else None,
             judge,
-            wants=f"each registered consumer's recorded calls to be answered in the form it relies on{more}",
+            wants=wants,
             missing=f"no replay of the calls to {reader.channel} is recorded",
             do=maker_of("consumers", reader.version, reader.channel),
         )
@@ -65,15 +84,22 @@ def consumers_gate(*, undeclared: str = "named") -> Gate:
     return look
 
 
-def _consumers(body: dict[str, Any], registered: list[str], strict: bool) -> Judgement:
+def _consumers(body: dict[str, Any], registered: list[Consumer], strict: bool) -> Judgement:
     replayed = {each["name"]: each for each in body["consumers"]}
-    new = [name for name in registered if name not in replayed]
-    broken = [name for name in registered if name in replayed and replayed[name]["problems"]]
+    new = [each.name for each in registered if not _is_same(each, replayed.get(each.name))]
+    broken = [each.name for each in registered if each.name in replayed and replayed[each.name]["problems"]]
     unknown = [str(each["caller"]) or "(nobody named)" for each in body["undeclared"]]
     said = [str(body["sentence"])]
     if new:
-        said.append(f"registered since the replay: {', '.join(new)}")
+        said.append(f"registered, or changed, since the replay: {', '.join(new)}")
     return not new and not broken and not (strict and unknown), "; ".join(said)
+
+
+def _is_same(consumer: Consumer, replayed: dict[str, Any] | None) -> bool:
+    """Tell whether what was replayed is the consumer as it is registered: its calls, and what it reads of them."""
+    if replayed is None:
+        return False
+    return set(replayed["callers"]) == set(consumer.callers) and set(replayed["reads"]) == set(consumer.reads)
 
 
 def budget_gate(limit: tuple[str, Limit] | None = None, **at_most: float) -> Gate:

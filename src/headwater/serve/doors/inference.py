@@ -14,12 +14,15 @@ from ..http import Reply
 from .tensors import Tensor, rows_of, tensors_of
 
 if TYPE_CHECKING:
+    from headwater.model import Contract
+
     from ..bodies import Receive, Scope
     from ..deployments import Deployment
     from ..http import Endpoints
 
 HEADER = b"inference-header-content-length"
 _EXTENSIONS = ["binary_tensor_data"]
+_MOST_DIGITS = 15
 
 
 class Wanted(msgspec.Struct, kw_only=True):
@@ -80,15 +83,19 @@ class InferenceDoor:
         deployed = await self._deployed(scope, channel if isinstance(channel, str) else "")
         contract = deployed.loaded.contract
         rows = rows_of(contract, asked.inputs, binary)
+        _wanted(contract, asked)  # what cannot be told is refused before it is computed
         answer = await self._engine.answer(
-            deployed.model, rows, channel=deployed.channel, caller=caller, deadline_s=deadline_s
+            deployed.model,
+            rows,
+            channel=deployed.channel,
+            caller=caller,
+            deadline_s=deadline_s,
+            deployment=deployed,
+            only=bool(scope["path_params"].get("version")),
         )
-        everything = asked.parameters.get("binary_data_output") is True
-        if asked.outputs is None:
-            wanted = {field.name: everything for field in contract.outputs}
-        else:
-            wanted = {each.name: each.parameters.get("binary_data", everything) is True for each in asked.outputs}
-        tensors, data = tensors_of(contract, answer.predictions, wanted)
+        if answer.model_version != deployed.version.id:  # a canary failed, and the present version answered
+            contract = self._engine.answered_by(answer).loaded.contract
+        tensors, data = tensors_of(contract, answer.predictions, _wanted(contract, asked))
         said = {
             "model_name": answer.model,
             "model_version": answer.version.removeprefix("v"),
@@ -126,6 +133,20 @@ class InferenceDoor:
         return deployed
 
 
+def _wanted(contract: Contract, asked: InferRequest) -> dict[str, bool]:
+    """Return the names of the outputs to tell, each with whether in binary.
+
+    Raises:
+        InvalidInputError: the contract has no such output.
+    """
+    everything = asked.parameters.get("binary_data_output") is True
+    if asked.outputs is None:
+        return {field.name: everything for field in contract.outputs}
+    for each in asked.outputs:
+        contract.output(each.name)
+    return {each.name: each.parameters.get("binary_data", everything) is True for each in asked.outputs}
+
+
 def _split(scope: Scope, body: bytes) -> tuple[InferRequest, memoryview]:
     """Return the JSON of a request, and the bytes behind it.
 
@@ -135,7 +156,7 @@ def _split(scope: Scope, body: bytes) -> tuple[InferRequest, memoryview]:
     length = next((value for name, value in scope["headers"] if name == HEADER), None)
     end = len(body)
     if length is not None:
-        if not length.isdigit() or int(length) > len(body):
+        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > len(body):
             raise InvalidInputError(
                 f"the header Inference-Header-Content-Length is {length.decode('latin-1')[:40]!r}; the body has "
                 f"{len(body):,} bytes. Give the length of the JSON before the binary data."
@@ -143,7 +164,7 @@ def _split(scope: Scope, body: bytes) -> tuple[InferRequest, memoryview]:
         end = int(length)
     try:
         return _decoder.decode(body[:end]), memoryview(body)[end:]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(
             f"the request body cannot be read: {error}. It should be JSON such as "
             '{"inputs": [{"name": NAME, "shape": [1], "datatype": "FP64", "data": [0.5]}]}.'

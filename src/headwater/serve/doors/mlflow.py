@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import msgspec
 
 from headwater.errors import InvalidInputError
 
+from ..answering import MOST_ROWS
 from ..http import Reply
 
 if TYPE_CHECKING:
@@ -56,7 +58,9 @@ class MlflowDoor:
         contract = deployed.loaded.contract
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"application/json")
         rows = rows_of_csv(contract, body) if kind.startswith(b"text/csv") else rows_of_json(contract, body)
-        answer = await self._engine.answer(model, rows, channel=deployed.channel, caller=caller, deadline_s=deadline_s)
+        answer = await self._engine.answer(
+            model, rows, channel=deployed.channel, caller=caller, deadline_s=deadline_s, deployment=deployed
+        )
         told = [{name: value for name, value in each.items() if name != "id"} for each in answer.predictions]
         headers = [(b"x-headwater-prediction", answer.id.encode()), (b"x-headwater-version", answer.version.encode())]
         return Reply(_encode({"predictions": told}), b"application/json", headers=headers)
@@ -70,7 +74,7 @@ def rows_of_json(contract: Contract, body: bytes) -> list[dict[str, Any]]:
     """
     try:
         found = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"the request body cannot be read: {error}. {_advice()}") from error
     given = [name for name in _FORMS if isinstance(found, dict) and name in found]
     if len(given) != 1:
@@ -90,18 +94,30 @@ def rows_of_csv(contract: Contract, body: bytes) -> list[dict[str, Any]]:
     """Return the rows of CSV text with a line of names; texts become what the contract's fields are.
 
     Raises:
-        InvalidInputError: it is not UTF-8, or a line has more cells than there are names.
+        InvalidInputError: it is not UTF-8 or no CSV, has too many lines, a name twice, or a line with more or fewer
+            cells than there are names.
     """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"the CSV is not UTF-8: {error}.") from error
     types = {field.name: field.type for field in contract.inputs}
-    rows = []
-    for number, row in enumerate(csv.DictReader(io.StringIO(text))):
-        if None in row:
-            raise InvalidInputError(f"line {number + 2} of the CSV has more cells than its first line has names.")
-        rows.append({name: typed(types.get(name, "str"), cell) for name, cell in row.items()})
+    rows: list[dict[str, Any]] = []
+    lines = csv.reader(io.StringIO(text))
+    try:
+        names = _distinct(next(lines, []))
+        for number, cells in enumerate(lines, 2):
+            if number > MOST_ROWS + 1:  # before more are read; empty lines are counted too
+                raise InvalidInputError(f"the CSV has more than {MOST_ROWS:,} rows: send it in several requests.")
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                raise InvalidInputError(
+                    f"line {number} of the CSV has {len(cells):,} cells where its first line has {len(names):,} names."
+                )
+            rows.append({name: typed(types.get(name, "str"), cell) for name, cell in zip(names, cells, strict=True)})
+    except csv.Error as error:
+        raise InvalidInputError(f"the CSV cannot be read: {error}. Quote cells that hold commas or lines.") from error
     return rows
 
 
@@ -129,7 +145,18 @@ def typed(kind: str, cell: str | None) -> Any:
 def _split(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, dict) or not isinstance(value.get("data"), list) or "columns" not in value:
         raise InvalidInputError(f"'dataframe_split' needs 'columns' and 'data'. {_advice()}")
-    return [_named(value["columns"], each) for each in value["data"]]
+    names = value["columns"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidInputError(f"'columns' of 'dataframe_split' is no list of names. {_advice()}")
+    _distinct(names)
+    return [_named(names, each) for each in value["data"]]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    name, count = next(iter(Counter(names).most_common(1)), ("", 1))
+    if count > 1:
+        raise InvalidInputError(f"the column '{name[:100]}' is there {count:,} times: give each column once.")
+    return names
 
 
 def _by_column(columns: dict[str, Any]) -> list[dict[str, Any]]:

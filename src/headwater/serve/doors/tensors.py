@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from headwater.errors import InvalidInputError
 from headwater.model.contract import BYTES, NESTED
 from headwater.model.rendering import tensor_of
 
+from ..answering import MOST_ROWS
+
 if TYPE_CHECKING:
     from headwater.model import Contract, Field
 
@@ -25,6 +28,9 @@ DTYPES: dict[str, str] = {
     "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
     "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
+
+
+_MOST_DIMENSIONS = 32
 
 
 class Tensor(msgspec.Struct, kw_only=True):
@@ -104,13 +110,17 @@ def _per_row(tensor: Tensor, values: list[Any], field: Field | None, *, binary: 
     if not tensor.shape or any(type(each) is not int or each < 0 for each in tensor.shape):
         raise _wrong(tensor, f"its shape {tensor.shape} is not a list of whole numbers, the first the number of rows")
     rows = tensor.shape[0]
-    each = 1
-    for length in tensor.shape[1:]:
-        each *= length
+    if not 0 < rows <= MOST_ROWS:
+        raise _wrong(tensor, f"its shape says {rows:,} rows where a request holds 1 to {MOST_ROWS:,}")
+    if len(tensor.shape) > _MOST_DIMENSIONS or any(length >= 1 << 63 for length in tensor.shape):
+        raise _wrong(tensor, f"its shape has more than {_MOST_DIMENSIONS} dimensions, or one beyond 64 bits")
+    each = math.prod(tensor.shape[1:])
     if rows * each != len(values):
         raise _wrong(tensor, f"its shape {tensor.shape} wants {rows * each:,} values, its data have {len(values):,}")
     width = field.width if field is not None else None
     if width is not None:
+        if each != width:
+            raise _wrong(tensor, f"a row has {each:,} values where the contract wants {width}")
         return [values[at * each : (at + 1) * each] for at in range(rows)]
     if each != 1:
         raise _wrong(tensor, f"a row has {each} values where the contract wants one: give it the shape [{rows}]")

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -26,6 +26,9 @@ BODY_S = 20.0
 MOST_ROWS = 10_000
 MOST_WAITING = 64
 """So many requests may wait for the model; one more is answered 503 at once, so that waits stay short."""
+
+MOST_READING = 256
+"""So many bodies may be on their way, each of MOST_BYTES at most."""
 
 IN_LOOP_S = 0.001
 """An answer that takes less is computed in the event loop: handing it to a thread costs about a tenth of that."""
@@ -52,7 +55,7 @@ class Door:
         self.package = package
         self.ready = False
         self._row_s = 0.0
-        self._waiting = 0
+        self._reading = self._waiting = 0
         self._one = threading.Lock()
         self._counts = {"predictions": 0, "requests": 0, "refused": 0, "failed": 0, "turned_away": 0}
         self._seconds = 0.0
@@ -92,13 +95,14 @@ class Door:
         """POST /predict."""
         if not self.ready:
             raise UnavailableError("the model is still being loaded: try again in a moment.")
+        # Read first: a client that sends its body slowly holds none of the places for those who wait for the model.
+        body = await self._body(scope, receive)
         if self._waiting >= MOST_WAITING:
-            self._counts["turned_away"] += 1
-            raise UnavailableError(f"{MOST_WAITING} requests wait for the model already: try again in a second.")
+            self._turn_away()
         self._waiting += 1
         start = time.perf_counter()
         try:
-            asked = _read(await read_body(scope, receive, MOST_BYTES, BODY_S))
+            asked = _read(body)
             if self._row_s * len(asked.inputs) < IN_LOOP_S:
                 answer = self._compute(asked)
             else:
@@ -112,6 +116,22 @@ class Door:
             self._seconds += time.perf_counter() - start
         self._counts["predictions"] += len(answer.predictions)
         return answer
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        if self._waiting >= MOST_WAITING or self._reading >= MOST_READING:
+            self._turn_away()
+        self._reading += 1
+        try:
+            return await read_body(scope, receive, MOST_BYTES, BODY_S)
+        finally:
+            self._reading -= 1
+
+    def _turn_away(self) -> NoReturn:
+        self._counts["turned_away"] += 1
+        raise UnavailableError(
+            f"{self._waiting} requests wait for the model and {self._reading} are being read already: try again in a "
+            "second."
+        )
 
     async def healthz(self, scope: Scope, receive: Receive) -> Any:
         """GET /healthz."""

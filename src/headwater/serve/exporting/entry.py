@@ -30,6 +30,9 @@ def main(package: Package, target: str, arguments: list[str]) -> int:
     except HeadwaterError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return error.exit_code
+    except Exception as error:  # noqa: BLE001  # an engine may raise anything; the exit code says that it broke
+        sys.stderr.write(f"error: {type(error).__name__}: {error}\n")
+        return 3
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
@@ -41,18 +44,35 @@ def _parser(name: str) -> argparse.ArgumentParser:
     commands.add_parser("contract", help="print the JSON Schema of one row")
     serve = commands.add_parser("serve", help="answer over HTTP")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=None, help="default: $PORT, else 8080")
-    serve.add_argument("--workers", type=int, default=1)
+    serve.add_argument("--port", type=_port, default=None, help="default: $PORT, else 8080")
+    serve.add_argument("--workers", type=_workers, default=1)
     health = commands.add_parser("health", help="ask a server on this machine whether it is ready")
-    health.add_argument("--port", type=int, default=None, help="default: $PORT, else 8080")
+    health.add_argument("--port", type=_port, default=None, help="default: $PORT, else 8080")
     return parser
 
 
+def _port(text: str) -> int:
+    return _number(text, "a port", 65_535)
+
+
+def _workers(text: str) -> int:
+    return _number(text, "a number of processes", 1_000)
+
+
+def _number(text: str, what: str, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= most:
+        raise argparse.ArgumentTypeError(f"'{text}' is not {what}: give a number from 1 to {most:,}")
+    return int(text)
+
+
 def _predict(package: Package, target: str, given: argparse.Namespace) -> int:
-    data = sys.stdin.buffer.read() if given.file == "-" else Path(given.file).read_bytes()
+    try:
+        data = sys.stdin.buffer.read() if given.file == "-" else Path(given.file).read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"'{given.file}' cannot be read: {error.strerror or error}.") from error
     try:
         rows = msgspec.json.decode(data, type=list[dict[str, Any]])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInputError(f"'{given.file}' is not a JSON list of objects: {error}.") from error
     sys.stdout.write(msgspec.json.encode(package.answer(rows)).decode() + "\n")
     return 0

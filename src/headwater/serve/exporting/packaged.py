@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from headwater import canonical
-from headwater.errors import CorruptError, HeadwaterError
+from headwater.errors import CorruptError, InvalidInputError
 from headwater.ids import new_id
 from headwater.model.contract import Contract
 from headwater.model.execution import execution_of
@@ -237,6 +237,10 @@ def compare(recorded: str, outputs: dict[str, Any]) -> str:
 def _close(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float):
         return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) or (math.isnan(a) and math.isnan(b))
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_close, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_close(a[name], b[name]) for name in a)
     return bool(a == b)
 
 
@@ -244,9 +248,9 @@ def port_given() -> int:
     """Return the port that the surroundings ask for in $PORT, else 8080.
 
     Raises:
-        HeadwaterError: $PORT is no number.
+        InvalidInputError: $PORT is no port.
     """
     text = os.environ.get("PORT", "8080")
-    if not text.isdigit():
-        raise HeadwaterError(f"$PORT is '{text}', which is no port: set it to a number or leave it out.")
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
+        raise InvalidInputError(f"$PORT is '{text}', which is no port: set it to a number or leave it out.")
     return int(text)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from headwater.access.approvals import same_person
 from headwater.evaluate import Evidence, list_evidence
 from headwater.evaluate.kinds import KINDS
 from headwater.lake import Version
@@ -56,18 +57,28 @@ class Facts:
     def way_of(self, evidence: Evidence) -> Way:
         """Return how evidence came about; '' where somebody only typed it in.
 
-        Measured by the operation that makes its kind, or in a run that the ledger knows to have ended well: by itself
+        Measured by the operation that makes its kind, or in a run that the ledger knows to have made it: by itself
         where a trigger caused the job, else by hand.
         """
         maker = MAKERS.get(evidence.kind)
+        run = self._run_behind(evidence)
+        if run is None and (maker is None or evidence.operation != maker):
+            return ""
         jobs = [evidence.job] if evidence.job else []
-        if maker is None or evidence.operation != maker:
-            run = self.run_of(evidence.run) if evidence.run else None
-            if run is None or run.status not in ("done", "running"):
-                return ""
-        if evidence.run:
-            jobs += self.parents(f"run:{evidence.run}", "job")
+        if run is not None:
+            jobs += self.parents(run.ref, "job")
         return "by itself" if self.triggered(jobs) else "by hand"
+
+    def _run_behind(self, evidence: Evidence) -> Run | None:
+        """Return the run that evidence names, None where it did not make it: a name alone proves nothing.
+
+        It is of the same person, was under way when the evidence was recorded, and went well as far as is known.
+        """
+        run = self.run_of(evidence.run) if evidence.run else None
+        if run is None or run.status not in ("done", "running") or not same_person(run.author, evidence.maker):
+            return None
+        under_way = run.started_at <= evidence.created_at <= (run.ended_at or self.now)
+        return run if under_way else None
 
     def shown(self, evidence: Evidence | None, missing: str, passed: bool, found: str) -> Finding:
         """Return what evidence shows of a test: nothing where it was only claimed, or where it did not pass."""
@@ -76,6 +87,8 @@ class Facts:
         way = self.way_of(evidence)
         if not way:
             said = f"{evidence.maker} typed it in: no operation measured it and no run made it"
+            if evidence.run:
+                said += f" (run {evidence.run}, which it names, was none of theirs under way then)"
             return Finding(found=said, evidence=(evidence.ref,))
         return Finding(found=found, way=way if passed else "", at=evidence.created_at, evidence=(evidence.ref,))
 

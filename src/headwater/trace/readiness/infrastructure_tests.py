@@ -114,16 +114,18 @@ def debuggable(facts: Facts) -> Finding:
 def canaried(facts: Facts) -> Finding:
     """I6: a canary or shadow of it came before a release."""
     rows = facts.rows(
-        "SELECT q.id AS request, q.kind AS kind, q.channel AS channel, r.id AS release, r.released_at AS released_at "
-        "FROM release_requests q JOIN releases r ON r.request = q.id "
-        "WHERE q.version = ? AND q.kind IN ('canary', 'shadow') ORDER BY r.released_at DESC",
+        "SELECT o.id AS rollout, o.kind AS kind, o.channel AS channel, r.id AS release, r.released_at AS released_at "
+        "FROM rollouts o JOIN releases r ON r.version = o.version AND r.channel = o.channel AND r.kind = 'release' "
+        "AND r.released_at >= o.started_at "
+        "WHERE o.version = ? AND (o.kind = 'shadow' OR (o.kind = 'canary' AND o.status = 'released')) "
+        "ORDER BY r.released_at DESC, o.started_at DESC",
         (facts.version.id,),
     )
     if not rows:
         return Finding(found="it was released by no canary or shadow")
     newest = rows[0]
     found = f"it came to {newest.channel} by a {newest.kind}"
-    refs = (f"request:{newest.request}", f"release:{newest.release}")
+    refs = (f"rollout:{newest.rollout}", f"release:{newest.release}")
     return Finding(found=found, way="by itself", at=newest.released_at, evidence=refs)
 
 

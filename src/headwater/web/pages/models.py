@@ -11,7 +11,7 @@ from headwater.evaluate import list_evidence
 from headwater.evaluate.words import card_words
 from headwater.model import channels, get_model, get_model_version, list_model_versions, list_models
 from headwater.project import Project
-from headwater.release import list_release_requests, release_log
+from headwater.release import list_release_requests, list_reviews, release_log
 
 from ..rendering import page
 from .common import asked, colour_of, read
@@ -59,6 +59,7 @@ async def version_page(request: Request) -> Response:
         return {
             "version": version,
             "evidence": list_evidence(project, version.ref),
+            "reviews": list_reviews(project, version.id),
             "words": card_words(project, version.id).words,
             "places": [name for name, each in channels(project, version.model).items() if each.id == version.id],
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from headwater.release import (
     reject,
     release_log,
     request_release,
+    review_version,
     rollback,
 )
 
@@ -110,6 +111,15 @@ async def request_release_form(request: Request) -> Response:
         request_release, project_of(request), ref, form.get("channel", ""), form.get("reason", "")
     )
     return RedirectResponse(f"/releases/{made.id}", 303)
+
+
+async def review_form(request: Request) -> Response:
+    """POST /models/{model}/{version}/review: say what one thinks of a version; moves nothing."""
+    form = await checked_form(request)
+    model, version = request.path_params["model"], request.path_params["version"]
+    decision: Literal["approve", "reject"] = "approve" if form.get("decision") == "approve" else "reject"
+    await run_in_threadpool(review_version, project_of(request), f"{model}@{version}", decision, form.get("reason", ""))
+    return RedirectResponse(f"/models/{model}/{version}#reviews", 303)
 
 
 async def rollback_form(request: Request) -> Response:
