@@ -27,8 +27,8 @@ def points(cases: Cases) -> list[str]:
 
 
 def chosen(names: list[str]) -> list[int]:
-    """Return the last occurrence of each name, when most is acknowledged; counted from 1."""
-    return sorted({name: number for number, name in enumerate(names, 1)}.values())
+    """Return the last occurrence, when most is acknowledged, of every third name; counted from 1."""
+    return sorted({name: number for number, name in enumerate(names, 1)}.values())[::3]
 
 
 def lost(cases: Cases, at: list[int], **how: bool) -> dict[int, list[str]]:
@@ -60,7 +60,7 @@ def test_a_writer_killed_at_every_crash_point_has_lost_nothing(cases: Cases) -> 
     assert lost(cases, list(range(1, len(names) + 1))) == {}
 
 
-@pytest.mark.parametrize("moments", [12, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [6, pytest.param(200, marks=pytest.mark.long)])
 def test_a_writer_killed_at_any_moment_has_lost_nothing(cases: Cases, moments: int) -> None:
     seconds = cases.write(cases.folder())["seconds"]
     chance = random.Random(20_260_101)

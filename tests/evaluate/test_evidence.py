@@ -17,10 +17,11 @@ from headwater.lake import add_table
 from headwater.model import CardText, ModelVersion
 from headwater.project import LocalProject, Project
 from tests.model.delays import flights, forest, inputs
+from tests.model.registered import registered
 
 
 def register(project: Project, iterations: int = 10) -> ModelVersion:
-    return register_model(project, "delay", forest(iterations), inputs(), params={"iterations": iterations}, onnx=True)
+    return registered(project, "delay", forest(iterations), inputs(), params={"iterations": iterations}, onnx=True)
 
 
 def test_evidence_comes_back_as_it_was_recorded(project: Project) -> None:

@@ -21,12 +21,12 @@ from headwater.evaluate import (
     measure_calibration,
     measure_fairness,
     measure_staleness,
-    register_model,
 )
 from headwater.lake import add_table
 from headwater.operation import get_operation
 from headwater.project import Project
 from tests.model.delays import flights, forest, inputs
+from tests.model.registered import registered
 
 
 def dated(seed: int, rows: int = 600) -> Any:
@@ -39,7 +39,7 @@ def measurements(project: Project) -> Iterator[Evidence]:
     add_table(project, "flights", "rows.parquet", dated(0))
     add_table(project, "later", "rows.parquet", dated(9))
     for onnx in (False, True):
-        register_model(project, "delay", forest(10), inputs(), trained_on=["flights@v1"], onnx=onnx)
+        registered(project, "delay", forest(10), inputs(), trained_on=["flights@v1"], onnx=onnx)
     model, rows = "delay@v2", ("later@v1", "late")
     yield evaluate_model(project, model, *rows, slices=["carrier"], resamples=20)
     yield compare_models(project, "delay@v1", model, *rows, resamples=20)

@@ -388,6 +388,17 @@ def test_a_connection_lost_in_a_transaction_is_unavailable(ledger: Ledger) -> No
 
 
 @ONLY_POSTGRES
+def test_a_connection_lost_when_all_is_read_takes_nothing_from_the_reader(ledger: Ledger) -> None:
+    with ledger.read() as tx:
+        pid = tx.value("SELECT pg_backend_pid()")
+        killer = dialect_of(ledger._dialect.url).connect(writing=True)  # type: ignore[attr-defined]  # Postgres has one
+        killer.execute(f"SELECT pg_terminate_backend({pid})")
+        killer.close()
+
+    assert children(ledger) == []
+
+
+@ONLY_POSTGRES
 def test_a_connection_lost_while_committing_says_that_the_outcome_is_not_known(ledger: Ledger) -> None:
 
     def kill(tx: WriteTx) -> None:

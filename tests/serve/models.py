@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from headwater.evaluate import register_model
 from headwater.ledger import Ledger
 from headwater.model import ModelVersion
 from headwater.project import LocalProject, Project
+from tests.model.registered import registered
 
 FEATURES = ("distance", "hour", "delay")
 
@@ -41,9 +41,8 @@ def add_version(project: Project, depth: int = 2, model: str = "delay", **more: 
     """Register a version of the model."""
     import pandas
 
-    return register_model(
-        project, model, estimator(depth), pandas.DataFrame(training()[0]), params={"depth": depth}, **more
-    )
+    sample = pandas.DataFrame(training()[0])
+    return registered(project, model, estimator(depth), sample, params={"depth": depth}, **more)
 
 
 def point(project: LocalProject, version: ModelVersion, channel: str = "production") -> None:

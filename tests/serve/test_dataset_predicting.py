@@ -10,7 +10,6 @@ import pytest
 from headwater import lake
 from headwater.check import publish_tables
 from headwater.errors import InvalidInputError
-from headwater.evaluate import register_model
 from headwater.model import ContractError, ModelFile, load, register
 from headwater.model.flavours import get_flavour
 from headwater.project import LocalProject, Project
@@ -18,6 +17,7 @@ from headwater.serve import dataset_predicting
 from headwater.serve.dataset_predicting import predict_dataset
 from headwater.trace import trace
 from tests.model.delays import flights, forest, inputs, rows_of
+from tests.model.registered import registered
 from tests.serve.pictures import CONTRACT, Looker
 
 
@@ -37,7 +37,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_parts")
 def test_every_row_is_answered_beside_its_own_columns_with_lineage(project: Project) -> None:
-    version = register_model(project, "delay", forest(), inputs())
+    version = registered(project, "delay", forest(), inputs())
     put(project)
 
     made = predict_dataset(project, "delay@latest", "flights@main")
@@ -60,7 +60,7 @@ def test_every_row_is_answered_beside_its_own_columns_with_lineage(project: Proj
 
 @pytest.mark.usefixtures("small_parts")
 def test_the_same_again_makes_no_version_and_fewer_rows_replace_the_parts_before(sqlite_project: LocalProject) -> None:
-    register_model(sqlite_project, "delay", forest(), inputs())
+    registered(sqlite_project, "delay", forest(), inputs())
     put(sqlite_project)
 
     first = predict_dataset(sqlite_project, "delay@v1", "flights", "answers").publication
@@ -82,7 +82,7 @@ def test_the_same_again_makes_no_version_and_fewer_rows_replace_the_parts_before
 
 
 def test_a_row_beyond_the_contract_publishes_nothing_or_is_kept_with_its_reason(sqlite_project: LocalProject) -> None:
-    register_model(sqlite_project, "delay", forest(), inputs())
+    registered(sqlite_project, "delay", forest(), inputs())
     carriers = ["AA"] * 300
     frame = flights(seed=3, rows=300).assign(carrier=carriers)
     frame.loc[217, "carrier"] = None
@@ -103,7 +103,7 @@ def test_a_row_beyond_the_contract_publishes_nothing_or_is_kept_with_its_reason(
 
 
 def test_what_cannot_be_predicted_says_why_first(sqlite_project: LocalProject) -> None:
-    register_model(sqlite_project, "delay", forest(), inputs())
+    registered(sqlite_project, "delay", forest(), inputs())
     publish_tables(sqlite_project, "thin", {"all": {"temp": [1.0], "predicted_label": [1]}})
     put(sqlite_project, rows=10, predicted_label=1)
 
@@ -185,7 +185,7 @@ print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_rows(sqlite_project: LocalProject) -> None:
-    register_model(sqlite_project, "delay", forest(), inputs())
+    registered(sqlite_project, "delay", forest(), inputs())
     peaks_mib = []
     for rows in (300_000, 1_500_000):
         publish_tables(sqlite_project, f"rows{rows}", {"all": flights(seed=3, rows=rows)})

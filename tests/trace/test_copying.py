@@ -147,19 +147,29 @@ def test_one_changed_row_is_named(plain: LocalProject, tmp_path: Path, change: s
             assert "message=another" in found.differences[0].message
 
 
-def test_a_lost_event_and_a_lost_pack_are_named(plain: LocalProject, tmp_path: Path) -> None:
+def test_a_lost_event_is_named(plain: LocalProject, tmp_path: Path) -> None:
     copy_project(plain, tmp_path / "copy")
-    segment = next((tmp_path / "copy" / ".headwater" / "events" / "metrics").glob("*.seg"))
-    segment.unlink()
-    pack = next((tmp_path / "copy" / ".headwater" / "objects" / "packs").glob("*.pack"))
-    pack.unlink()
+    next((tmp_path / "copy" / ".headwater" / "events" / "metrics").glob("*.seg")).unlink()
 
     with open_copy(tmp_path / "copy") as copy:
-        found = compare_projects(plain, copy)
+        [found] = compare_projects(plain, copy).differences
 
-    kinds = {each.kind: each for each in found.differences}
-    assert kinds["compare.pack"].what == pack.stem
-    assert "5 and 3 events" in kinds["compare.events"].message
+    assert found.kind == "compare.events" and "5 and 3 events" in found.message
+
+
+def test_lost_packs_are_named_and_so_are_events_that_were_in_them(plain: LocalProject, tmp_path: Path) -> None:
+    copy_project(plain, tmp_path / "copy")
+    packs = list((tmp_path / "copy" / ".headwater" / "objects" / "packs").glob("*.pack"))
+    for pack in packs:
+        pack.unlink()
+
+    with open_copy(tmp_path / "copy") as copy:
+        found = compare_projects(plain, copy).differences
+
+    assert {each.what for each in found if each.kind == "compare.pack"} == {pack.stem for pack in packs}
+    assert next(each.message for each in found if each.kind == "compare.events").startswith(
+        "the other project's events"
+    )
 
 
 def test_a_copy_goes_to_an_empty_place_only(plain: LocalProject, tmp_path: Path) -> None:

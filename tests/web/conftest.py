@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,10 +16,23 @@ from tests.web.serving import Site, site
 
 @pytest.fixture(scope="session")
 def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a project in which every page has something to show; closed, to be copied or only read."""
-    folder = tmp_path_factory.mktemp("populated") / "flights"
-    populate(folder)
-    return folder
+    """The folder of a project in which every page has something to show; closed, to be copied or only read.
+
+    The run's workers share it: the first that wants it makes it.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = tmp_path_factory.mktemp("populated") / "flights"
+        populate(folder)
+        return folder
+    shared = tmp_path_factory.getbasetemp().parent / "populated"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "made").exists():
+            shutil.rmtree(shared / "flights", ignore_errors=True)
+            populate(shared / "flights")
+            (shared / "made").touch()
+    return shared / "flights"
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ def test_a_consumer_is_registered_seen_to_ask_and_forgotten(fresh: Callable[[], 
     claim(browser_page, site, "ann")
     assert [each.consumer for each in list_callers(site.project, "delay")] == [None]
 
+    browser_page.add_init_script("window.confirm = () => true")  # the browser is shared: see test_pages
     look(browser_page, f"{site.url}/models/delay/consumers")
     assert browser_page.get_by_role("heading", name="Seen to ask, not registered").count() == 1
     browser_page.get_by_label("Name", exact=True).fill("boards")
@@ -28,7 +29,6 @@ def test_a_consumer_is_registered_seen_to_ask_and_forgotten(fresh: Callable[[], 
     [made] = list_consumers(site.project, "delay")
     assert (made.name, made.callers, made.reads, made.by) == ("boards", ("boards-1", "boards-2"), (), "ann")
 
-    browser_page.on("dialog", lambda dialog: dialog.accept())
     browser_page.get_by_role("button", name="Forget boards").click()
     browser_page.get_by_text("Nobody is registered.").wait_for()
     assert list_consumers(site.project, "delay") == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.canonical import digest_of
-from headwater.errors import CorruptError, HeadwaterError, InvalidInputError, NotFoundError, UserCodeError
+from headwater.errors import CorruptError, InvalidInputError, NotFoundError, UserCodeError
 from headwater.ids import new_id
 
 from .arguments import Arguments
@@ -232,10 +232,10 @@ class Engine:
         """Take the memory's answers for tasks whose keys are made: remembered, or started."""
         try:
             answers = self._ask(tasks)
-        except HeadwaterError as error:
+        except Exception as error:
             for task in tasks:
                 task.why = "not run: the memory could not be asked"
-                self.fail(task, "failed", error.message, "")
+                self.fail(task, "failed", str(error), "")
             if raising:
                 raise
             return

@@ -188,9 +188,8 @@ class Ledger:
             if schema != self.schema:
                 raise upgrade_needed(self.where, schema, self.schema)
             yield connection
-            if mode == "read":
-                self._dialect.rollback(connection)
-            broken = False
+            # A reader has all it asked for: that the connection went away at its end takes nothing from it.
+            broken = self._forget(connection) if mode == "read" else False
         except BaseException:
             broken = self._forget(connection)
             raise

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from headwater.errors import CorruptError
 from headwater.objects.findings import Finding
 
 from .copying import NOT_COMPARED
@@ -49,7 +50,11 @@ def compare_projects(a: LocalProject, b: LocalProject) -> Comparison:
         found.append(Finding(kind="compare.chain", what=f"chain:{head.seq}", message=text, severity="error"))
     found += _packs(a, b)
     events = _events(a)
-    found += _event_differences(events, _events(b))
+    try:
+        found += _event_differences(events, _events(b))
+    except CorruptError as error:
+        text = f"the other project's events cannot be read: {error.message}"
+        found.append(Finding(kind="compare.events", what="events", message=text, severity="error"))
     return Comparison(
         tables=count_rows(sums_a),
         packs=len(a.objects.wanted()),

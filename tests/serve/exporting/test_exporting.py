@@ -24,6 +24,7 @@ from headwater.serve.exporting.door import MOST_READING, MOST_WAITING, Door
 from headwater.serve.exporting.packaged import Package, compare
 from headwater.serve.exporting.sources import UncarriedError, carried_sources
 from tests.model.delays import flights, forest, inputs, rows_of
+from tests.model.registered import registered
 from tests.projects import running
 from tests.serve.exporting.building import ask, outputs_of
 from tests.serve.models import add_version, estimator, row, training
@@ -36,7 +37,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProject]:
     """A project with two models that these tests only read: ``delay`` of numbers, ``late`` of every type of column."""
     with create_project(tmp_path_factory.mktemp("shop"), name="test", actor="ann") as project:
         add_version(project)
-        register_model(project, "late", forest(), inputs())
+        registered(project, "late", forest(), inputs())
         yield project
 
 
@@ -297,8 +298,11 @@ def test_bodies_that_are_slow_to_come_keep_nobody_from_the_model(delay: Path) ->
         until.set()
         return quick, set(await asyncio.gather(*readers))
 
-    assert asyncio.run(beside(MOST_WAITING + 1)) == (200, {200})
-    assert asyncio.run(beside(MOST_READING)) == (503, {200})  # so many bodies are as much memory as it gives
+    # Those whose bodies then come all at once may be more than wait for the model.
+    quick, late = asyncio.run(beside(MOST_WAITING + 1))
+    assert quick == 200 and 200 in late <= {200, 503}
+    quick, late = asyncio.run(beside(MOST_READING))
+    assert quick == 503 and 200 in late <= {200, 503}  # so many bodies are as much memory as it gives
     assert (door._reading, door._waiting) == (0, 0)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types
 
-from headwater.evaluate import register_model
 from headwater.model import load
 from headwater.project import LocalProject
 from headwater.serve.exporting import Cluster, export_model
 from tests.model.delays import forest, inputs, rows_of
+from tests.model.registered import registered
 from tests.serve.exporting.building import (
     ask,
     at_port,
@@ -34,7 +34,7 @@ PROCFILE = re.compile(r"^[A-Za-z0-9_]+:\s*.+$")  # what Elastic Beanstalk reads
 def test_a_wheel_that_pip_installs_answers_by_itself_and_by_the_commands_of_image_and_deployment(
     sqlite_project: LocalProject, tmp_path: Path
 ) -> None:
-    register_model(sqlite_project, "delay", forest(), inputs())
+    registered(sqlite_project, "delay", forest(), inputs())
     rows = rows_of(inputs(seed=5, rows=60))
     expected = load(sqlite_project, "delay@v1").predict(rows)
     cluster = Cluster(image="registry.example/delay:1")
@@ -62,7 +62,7 @@ def test_a_wheel_that_pip_installs_answers_by_itself_and_by_the_commands_of_imag
 
 @pytest.mark.long
 def test_an_image_built_by_its_own_lines_answers_as_the_project(sqlite_project: LocalProject, tmp_path: Path) -> None:
-    register_model(sqlite_project, "delay", forest(), inputs())
+    registered(sqlite_project, "delay", forest(), inputs())
     rows = rows_of(inputs(seed=5, rows=60))
     expected = load(sqlite_project, "delay@v1").predict(rows)
     cluster = Cluster(image="registry.example/delay:1")
@@ -103,7 +103,7 @@ def test_an_image_built_by_its_own_lines_answers_as_the_project(sqlite_project: 
 def test_a_bundle_for_elastic_beanstalk_installs_and_answers_by_its_procfile(
     sqlite_project: LocalProject, tmp_path: Path
 ) -> None:
-    register_model(sqlite_project, "delay", forest(), inputs())
+    registered(sqlite_project, "delay", forest(), inputs())
     rows = rows_of(inputs(seed=5, rows=60))
     bundle = export_model(sqlite_project, "delay@v1", "elastic-beanstalk", tmp_path).path
     staging = tmp_path / "staging"
