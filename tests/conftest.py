@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["local_project", "project", "project_folder", "sqlite_project"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what ``-m`` does not name
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as long what a test of several kinds of project does on other kinds than the plainest."""
+    for item in items:
+        if item.get_closest_marker("long_elsewhere") is not None:
+            params = getattr(item, "callspec").params  # noqa: B009  # only tests with parameters have the marker
+            if {params.get("project"), params.get("local_project")} & {"postgres", "url"}:
+                item.add_marker(pytest.mark.long)
+
+
 def _server(kind: str) -> dict[str, str]:
     try:
         return shared_server(kind)

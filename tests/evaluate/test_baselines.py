@@ -19,6 +19,7 @@ def by_name(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in body["baselines"]}
 
 
+@pytest.mark.long_elsewhere
 def test_a_forest_beats_a_constant_and_a_worse_one_does_not_beat_the_line(project: Project) -> None:
     add_table(project, "flights", "rows.parquet", flights())
     register_forest(project, 1, trained_on=["flights@v1"])

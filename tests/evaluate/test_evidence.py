@@ -66,6 +66,7 @@ def test_evidence_about_nothing_is_refused(sqlite_project: LocalProject) -> None
         get_evidence(sqlite_project, "evidence:NONE")
 
 
+@pytest.mark.long_elsewhere
 def test_an_evaluation_measures_a_version_with_intervals_and_slices(project: Project) -> None:
     from sklearn.metrics import roc_auc_score
 
@@ -84,6 +85,7 @@ def test_an_evaluation_measures_a_version_with_intervals_and_slices(project: Pro
     assert sum(each["rows"] for each in body["slices"][:3]) == 2000
 
 
+@pytest.mark.long_elsewhere
 def test_a_dataset_of_the_lake_is_evaluated_where_the_project_is(project: Project) -> None:
     register(project)
     data = add_table(project, "flights", "rows.parquet", flights(9, 500))
@@ -108,6 +110,7 @@ def test_rows_without_truth_are_left_out_and_none_at_all_is_an_error(sqlite_proj
         evaluate_model(sqlite_project, "delay@v1", some, "delayed")
 
 
+@pytest.mark.long_elsewhere
 def test_a_better_version_is_found_better_on_the_same_rows_and_a_worse_one_worse(project: Project) -> None:
     weak, strong = register(project, 1), register(project, 40)
     rows = flights(9, 2000)
@@ -143,6 +146,7 @@ def test_a_version_is_not_better_than_itself(sqlite_project: LocalProject) -> No
     assert (body["gain"]["low"], body["gain"]["high"], body["better"], body["worse"]) == (0.0, 0.0, False, False)
 
 
+@pytest.mark.long_elsewhere
 def test_the_card_says_what_the_ledger_knows_and_the_authors_words(project: Project) -> None:
     data = add_table(project, "flights", "rows.parquet", flights())
     card = CardText(intended_use="To warn passengers.", limits="Observed weather is a leak.")

@@ -59,6 +59,7 @@ def version_id(project: Project, ref: str) -> str:
     return get_model_version(project, ref).id
 
 
+@pytest.mark.long_elsewhere
 def test_each_kind_holds_exactly_the_fields_that_are_written_down(project: Project) -> None:
     made = list(measurements(project))
 

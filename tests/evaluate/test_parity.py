@@ -30,6 +30,7 @@ def in_32_bits(columns: Mapping[str, Any], at: float = 3.3) -> dict[str, Any]:
     return {"value": np.where(columns["x"].astype(np.float32) <= np.float32(at), 0.0, 1.0).astype(np.float32)}
 
 
+@pytest.mark.long_elsewhere
 def test_the_export_of_trees_passes_on_real_rows_and_at_every_jump_found(project: Project) -> None:
     version = register_model(project, "delay", forest(), inputs())
 
@@ -43,6 +44,7 @@ def test_the_export_of_trees_passes_on_real_rows_and_at_every_jump_found(project
     assert set(found.body["worst"]["row"]) == {"temp", "hour", "carrier", "wet"}
 
 
+@pytest.mark.long_elsewhere
 def test_a_changed_weight_is_found_and_the_worst_row_shown(project: Project) -> None:
     import onnx
 

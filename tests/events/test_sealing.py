@@ -148,6 +148,7 @@ def test_a_sealer_that_comes_second_at_any_step_seals_nothing(
     other.close()
 
 
+@pytest.mark.long
 def test_a_query_beside_a_sealing_loop_sees_every_row_once(stores: Stores, log: EventLog) -> None:
     sealer, reader = stores.open(), stores.open()
     stop = threading.Event()

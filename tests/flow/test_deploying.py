@@ -88,6 +88,7 @@ def test_the_machine_file_is_cloud_config_with_a_script_that_a_shell_accepts() -
     assert "AWS_SECRET" not in unit and "postgresql://" not in script
 
 
+@pytest.mark.long
 def test_the_script_lays_the_project_out_in_a_clean_folder(tmp_path: Any) -> None:
     import os
     import sys

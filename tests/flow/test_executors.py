@@ -244,6 +244,7 @@ def test_an_executor_that_there_is_not_is_refused_by_name() -> None:
     assert check_name("dask://host:8786") == "dask://host:8786"
 
 
+@pytest.mark.long
 def test_a_dask_scheduler_that_does_not_answer_fails_the_run_with_what_to_do(sqlite_project: LocalProject) -> None:
     write(sqlite_project, FLOW.replace("PLACE", "1"))
     outcome = on(sqlite_project, "dask://127.0.0.1:1")

@@ -157,6 +157,7 @@ def numbers(total: int, more: str = "") -> str:
     return f"SELECT range AS n, 'name ' || range AS name FROM range({total}) {more}"
 
 
+@pytest.mark.long_elsewhere
 def test_a_row_put_in_changes_its_own_batch_and_no_later_one(local_project: LocalProject) -> None:
     publish(local_project, {"t": rows_table(local_project, "t", numbers(20_000))})
     before = list_batches(local_project, "notes@main", 500)

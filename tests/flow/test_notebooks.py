@@ -91,6 +91,7 @@ def test_only_the_code_of_the_notebook_and_what_it_imports_count(tmp_path: Path)
     assert identity(REPORT, helping="2 * x + 1") != identity(REPORT, helping="2 + x * 1") != first
 
 
+@pytest.mark.long
 def test_other_code_runs_it_again(reporting: LocalProject) -> None:
     run(reporting)
     write(reporting, ipynb([*REPORT, ("code", "score = 7")]), "report.ipynb")

@@ -182,6 +182,7 @@ def test_no_flipped_byte_of_a_tree_file_harms_this_process(tmp_path: Path) -> No
     assert len(outcomes) >= 40
 
 
+@pytest.mark.long_elsewhere
 def test_code_is_loaded_only_after_an_admin_trusted_it(project: Project, tmp_path: Path) -> None:
     own = made("python")
     version = add_model(project, "rule", written(tmp_path / "m", own.files), contract=own.contract)

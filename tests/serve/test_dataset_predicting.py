@@ -35,6 +35,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset_predicting, "PART_ROWS", 128)
 
 
+@pytest.mark.long_elsewhere
 @pytest.mark.usefixtures("small_parts")
 def test_every_row_is_answered_beside_its_own_columns_with_lineage(project: Project) -> None:
     version = registered(project, "delay", forest(), inputs())

@@ -133,6 +133,7 @@ def test_an_engine_that_swapped_parts_in_place_would_be_caught(
     assert wrong_answers(clients.answers, right)
 
 
+@pytest.mark.long
 def test_an_engine_that_closed_the_old_model_at_once_would_be_caught(
     sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

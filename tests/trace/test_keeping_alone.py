@@ -110,6 +110,7 @@ def test_a_collection_that_was_paused_past_its_lease_records_nothing_when_it_wak
     assert paused.then and recorded(sqlite_project) == paused.then
 
 
+@pytest.mark.long
 def test_the_lease_of_an_erasure_is_renewed_for_as_long_as_it_runs(
     sqlite_project: LocalProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

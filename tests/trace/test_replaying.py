@@ -29,6 +29,7 @@ def serve_two_versions(project: LocalProject) -> list[str]:
     return ids
 
 
+@pytest.mark.long_elsewhere
 def test_every_prediction_comes_out_byte_for_byte_the_same(local_project: LocalProject) -> None:
     ids = serve_two_versions(local_project)
 

@@ -118,7 +118,7 @@ def test_the_run_leads_to_its_notebooks(story: tuple[Site, list[str]]) -> None:
     assert f'href="{paths[3]}"' in httpx.get(served.url + paths[4], headers=HTML).text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_flow_pages_fit_a_phone_and_break_no_accessibility_rule(
     story: tuple[Site, list[str]], browser_page: Page, scheme: str
 ) -> None:

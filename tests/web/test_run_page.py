@@ -197,6 +197,7 @@ def test_a_run_is_cancelled_on_its_page(served: Site, browser_page: Page, tmp_pa
     assert get_run(served.project, identifier).error == "cancelled by visitor: wrong data"
 
 
+@pytest.mark.long
 def test_ten_thousand_tasks_come_by_pages_and_states(served: Site, browser_page: Page) -> None:
     page = browser_page
     run = execute_flow(served.project, "cards", {"n": 3}).run.id

@@ -66,6 +66,7 @@ def alone(site: Path, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-I", "-c", begin + code], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long_elsewhere
 def test_every_form_is_written_whole_and_from_any_project(project: Project, tmp_path: Path) -> None:
     version = add_version(project)
 
