@@ -63,7 +63,11 @@ def player(tmp_path: Path) -> Iterator[Player]:
     playing.close()
 
 
-@pytest.mark.parametrize("page", PLAYED, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [page if page.name == "README.md" else pytest.param(page, marks=pytest.mark.long) for page in PLAYED],
+    ids=lambda page: page.name,
+)
 def test_a_page_can_be_played_from_its_first_line_to_its_last(page: Path, player: Player) -> None:
     player.play(page.read_text(encoding="utf-8"))
 
