@@ -27,7 +27,7 @@ PER_RULE = 2
 # The longest are cut, so that the processes of a test run share them.
 PARTS = {"modern": 5, "markdown_it": 2, "toolz": 2, "cronsim": 2, "itsdangerous": 2}
 # Parts left to the long tests: what they edit is of the same kinds.
-LONG_PARTS = {"modern": (1, 2, 3, 4), "markdown_it": (1,), "toolz": (0, 1), "cronsim": (0, 1), "itsdangerous": (1,)}
+LONG_PARTS = {"modern": (4,), "markdown_it": (1,), "toolz": (1,), "cronsim": (1,)}
 # Of the cases whose output is the same, how many may be computed again though nothing that the step could reach
 # changed. toolz makes curried copies of its functions on import: what a call on import may change is not known.
 # In markdown-it an object keeps whole modules as attributes: all that is in them counts.
