@@ -538,7 +538,12 @@ def test_a_gate_that_is_written_wrong_is_an_error_that_shows_the_forms(sqlite_pr
 
 
 @pytest.mark.parametrize("kind", sorted(GATES))
-def test_each_form_that_the_message_shows_can_be_read(sqlite_project: LocalProject, kind: str) -> None:
-    form = GATES[kind].form.replace("NUMBER", "0.5").replace("DAYS", "30").replace("ROLE", "reviewer")
+def test_each_form_that_the_message_shows_is_read_as_its_kind(
+    sqlite_project: LocalProject, declare: Declare, kind: str
+) -> None:
+    declare(GATES[kind].form.replace("NUMBER", "0.5").replace("DAYS", "30").replace("ROLE", "reviewer"))
+    add_version(sqlite_project)
 
-    parse_gate(sqlite_project, form)
+    result = ask(sqlite_project)
+
+    assert result.name.partition(":")[0] == kind and result.wants

@@ -71,7 +71,7 @@ def compare_baselines(
     trained = evaluation_set(project, source, target, where=train_where, part=train_part) if source else None
     answers = answers_of(version, load_version(project, version), rows)
     own = one_metric(version.contract, rows, answers, chosen)
-    found, refs = [], []
+    found = []
     for name, what, given in _asked(project, version, rows, trained, others, seed):
         theirs = one_metric(version.contract, rows, given, chosen)
         gain = gain_of(chosen, theirs, own, rows, seed, resamples)

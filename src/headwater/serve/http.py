@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -16,11 +16,16 @@ from headwater.project import Actor, LocalProject
 from headwater.project.permissions import require
 
 from .bodies import Receive, Scope, Send, read_body
+from .doors.files import FileDoor
+from .doors.inference import InferenceDoor
+from .doors.mlflow import MlflowDoor
 from .engine import Engine
 from .limits import deadline_of
 from .meters import exposition
 from .openapi import openapi_document
 from .outcomes import record_outcomes
+from .page import Page
+from .replies import Reply
 from .values import Answer, Outcome
 
 if TYPE_CHECKING:
@@ -62,24 +67,12 @@ _predict_decoder = msgspec.json.Decoder(PredictRequest)
 _outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
 _encode = msgspec.json.Encoder().encode
 _JSON = b"application/json"
-Header = tuple[bytes, bytes]
 Handler = Callable[[Scope, Receive], Coroutine[Any, Any, Any]]
 Act = Callable[[Scope, bytes, str, float], Coroutine[Any, Any, Any]]
 _CREDENTIALS = frozenset((b"authorization", b"cookie", b"x-headwater-as"))
 _TOO_DEEP = InvalidInputError("the request holds lists or objects nested too deeply to be read: send flatter values.")
 _BROKE = HeadwaterError("the server failed to answer this request; its log says why. Tell whoever runs it.")
 _log = logging.getLogger("headwater.serve")
-
-
-class Reply:
-    """An answer that is not a JSON document of its own, or has headers of its own."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, body: bytes, content_type: bytes, status: int = 200, headers: Sequence[Header] = ()) -> None:
-        self.body = body
-        self.status = status
-        self.headers = [(b"content-type", content_type), *headers]
 
 
 class Endpoint:
@@ -283,9 +276,6 @@ def serve_routes(engine: Engine, *, identify: Identify | None = None) -> list[Ba
 
 
 def _native(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
-    from .doors.files import FileDoor
-    from .page import Page
-
     page, files = Page(points), FileDoor(points)
     return [
         ("/v1/models/{model}/predict", points.predict, "serve:predict", "POST"),
@@ -302,10 +292,6 @@ def _native(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
 
 
 def _other_doors(points: Endpoints) -> list[tuple[str, Handler, str, str]]:
-    from .doors.files import FileDoor
-    from .doors.inference import InferenceDoor
-    from .doors.mlflow import MlflowDoor
-
     inference, mlflow = InferenceDoor(points), MlflowDoor(points)
     one = "/v2/models/{model}"
     return [

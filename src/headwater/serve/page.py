@@ -18,8 +18,8 @@ from headwater.errors import HeadwaterError, InvalidInputError
 from headwater.model import ContractError, example_row
 from headwater.model.value_checks import expectation
 
-from .doors.mlflow import typed
-from .http import Reply
+from .doors.csv_rows import typed
+from .replies import Reply
 
 if TYPE_CHECKING:
     from jinja2 import Template

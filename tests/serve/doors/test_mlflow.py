@@ -8,7 +8,8 @@ import pytest
 
 from headwater.errors import InvalidInputError
 from headwater.model import Contract, Field
-from headwater.serve.doors.mlflow import rows_of_csv, rows_of_json
+from headwater.serve.doors.csv_rows import rows_of_csv
+from headwater.serve.doors.mlflow import rows_of_json
 
 CONTRACT = Contract(
     inputs=(Field(name="x", type="float"), Field(name="who", type="str")), outputs=(Field(name="y", type="float"),)

@@ -21,8 +21,8 @@ from headwater.lake.tables import write_parquet
 from headwater.model.media import to_base64
 
 from ..answering import MOST_ROWS
-from ..http import Reply
-from .mlflow import rows_of_csv
+from ..replies import Reply
+from .csv_rows import rows_of_csv
 
 if TYPE_CHECKING:
     from headwater.model import Contract

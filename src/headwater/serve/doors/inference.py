@@ -10,7 +10,7 @@ import msgspec
 from headwater.errors import InvalidInputError, NotFoundError
 from headwater.model.rendering import open_inference_metadata
 
-from ..http import Reply
+from ..replies import Reply
 from .tensors import Tensor, rows_of, tensors_of
 
 if TYPE_CHECKING:

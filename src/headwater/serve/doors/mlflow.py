@@ -5,9 +5,6 @@ Source: MLflow's documentation, "Deploy MLflow Model as a Local Inference Server
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +12,8 @@ import msgspec
 
 from headwater.errors import InvalidInputError
 
-from ..answering import MOST_ROWS
-from ..http import Reply
+from ..replies import Reply
+from .csv_rows import distinct, rows_of_csv
 
 if TYPE_CHECKING:
     from headwater.model import Contract
@@ -90,73 +87,14 @@ def rows_of_json(contract: Contract, body: bytes) -> list[dict[str, Any]]:
     return [_named(names, each) for each in value]
 
 
-def rows_of_csv(contract: Contract, body: bytes) -> list[dict[str, Any]]:
-    """Return the rows of CSV text with a line of names; texts become what the contract's fields are.
-
-    Raises:
-        InvalidInputError: it is not UTF-8 or no CSV, has too many lines, a name twice, or a line with more or fewer
-            cells than there are names.
-    """
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"the CSV is not UTF-8: {error}.") from error
-    types = {field.name: field.type for field in contract.inputs}
-    rows: list[dict[str, Any]] = []
-    lines = csv.reader(io.StringIO(text))
-    try:
-        names = _distinct(next(lines, []))
-        for number, cells in enumerate(lines, 2):
-            if number > MOST_ROWS + 1:  # before more are read; empty lines are counted too
-                raise InvalidInputError(f"the CSV has more than {MOST_ROWS:,} rows: send it in several requests.")
-            if not cells:
-                continue
-            if len(cells) != len(names):
-                raise InvalidInputError(
-                    f"line {number} of the CSV has {len(cells):,} cells where its first line has {len(names):,} names."
-                )
-            rows.append({name: typed(types.get(name, "str"), cell) for name, cell in zip(names, cells, strict=True)})
-    except csv.Error as error:
-        raise InvalidInputError(f"the CSV cannot be read: {error}. Quote cells that hold commas or lines.") from error
-    return rows
-
-
-def typed(kind: str, cell: str | None) -> Any:
-    """Return the text of a cell as a field's type, or as it is where it does not read as one: the contract refuses it.
-
-    An empty cell is nothing.
-    """
-    if cell is None or cell == "":
-        return None
-    try:
-        if kind == "float":
-            return float(cell)
-        if kind == "int":
-            return int(cell)
-        if kind == "bool":
-            return {"true": True, "false": False, "1": True, "0": False}.get(cell.strip().lower(), cell)
-        if kind in ("list", "object", "json"):
-            return msgspec.json.decode(cell)
-    except (ValueError, msgspec.DecodeError):
-        return cell
-    return cell
-
-
 def _split(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, dict) or not isinstance(value.get("data"), list) or "columns" not in value:
         raise InvalidInputError(f"'dataframe_split' needs 'columns' and 'data'. {_advice()}")
     names = value["columns"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidInputError(f"'columns' of 'dataframe_split' is no list of names. {_advice()}")
-    _distinct(names)
+    distinct(names)
     return [_named(names, each) for each in value["data"]]
-
-
-def _distinct(names: list[str]) -> list[str]:
-    name, count = next(iter(Counter(names).most_common(1)), ("", 1))
-    if count > 1:
-        raise InvalidInputError(f"the column '{name[:100]}' is there {count:,} times: give each column once.")
-    return names
 
 
 def _by_column(columns: dict[str, Any]) -> list[dict[str, Any]]:
