@@ -6,12 +6,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# uv fills the environment in 10 s, pip in 60; `make setup INSTALLER=pip` where uv cannot reach your package index.
+# uv fills the environment in half a minute, pip in one and a half; `make setup INSTALLER=pip` where uv cannot reach your package index.
 INSTALLER ?= uv
 WORKERS ?= 4
 PY := .venv/bin/python
 READY := .venv/.ready
 ENGINES := build/engines
+# Bytecode is kept whatever the shell says: a process that compiles what it imports anew starts seconds later.
+unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := postgresql chromium strace wrk \
   tesseract-ocr tesseract-ocr-eng wamerican-small fonts-sjfonts fonts-breip fonts-dkg-handwriting fonts-comic-neue \
   fonts-tlwg-purisa-otf fonts-ecolier-court fonts-femkeklaver fonts-rufscript
@@ -31,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 	@if [ $(INSTALLER) = uv ]; then \
 	  awk '/^[^ #]/ {keep = /^uv==/} keep' requirements.lock > .venv/uv.lock; \
 	  $(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock; \
-	  .venv/bin/uv pip install -q --python $(PY) --no-deps --require-hashes -r requirements.lock; \
+	  .venv/bin/uv pip install -q --python $(PY) --no-deps --require-hashes --compile-bytecode -r requirements.lock; \
 	else \
 	  $(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock; \
 	fi

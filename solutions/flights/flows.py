@@ -99,6 +99,15 @@ def train(data: str = "flights@main", first: int = 1, last: int = 2) -> str:
     return register(models, scores, chosen, training, data, f"{first}-{last}")
 
 
+@hw.step
+def meet(challenger: str, champion: str, window: pd.DataFrame, span: str) -> str:
+    """Evaluate the challenger on a window that neither was trained on, compare the two there, and say how it went."""
+    from headwater.evaluate import compare_models, evaluate_model
+
+    evaluate_model(hw.current(), challenger, window, TARGET, window=span, slices=["origin"])
+    return str(compare_models(hw.current(), champion, challenger, window, TARGET, window=span).body["sentence"])
+
+
 @hw.flow
 def retrain(alarm: str) -> dict[str, Any]:
     """Train on the two months before the alarm's window, and ask for a release where that is better.
@@ -106,7 +115,6 @@ def retrain(alarm: str) -> dict[str, Any]:
     Challenger and champion meet on the window itself, which neither was trained on. The gate decides; a refusal is
     kept with the window named.
     """
-    from headwater.evaluate import compare_models, evaluate_model
     from headwater.model import get_model_version
     from headwater.monitor import get_alarm
     from headwater.release import request_release
@@ -114,6 +122,7 @@ def retrain(alarm: str) -> dict[str, Any]:
     project = hw.current()
     month = month_of(get_alarm(project, alarm).start_at)
     frame = features(clean("flights@main", month - 2, month - 1))
+    window = features(clean("flights@main", month, month))
     training, validation = split(frame, "train"), split(frame, "validate")
     models = fit.map(PARAMETERS, frame=training)
     scores = score.map(models, frame=validation)
@@ -122,12 +131,10 @@ def retrain(alarm: str) -> dict[str, Any]:
     champion = get_model_version(project, "delay@production")
     if challenger == champion.id:
         return {"status": "nothing newer to learn from"}
-    window = features(clean("flights@main", month, month)).result()
     span = f"2013-{month:02d}"
-    evaluate_model(project, challenger, window, TARGET, window=span, slices=["origin"])
-    evidence = compare_models(project, champion.id, challenger, window, TARGET, window=span)
+    sentence = meet(challenger, champion.id, window, span).result()
     request = request_release(project, challenger, "production", f"{alarm}: retrained on {span} less two months")
-    return {"request": request.id, "status": request.status, "why": request.why, "sentence": evidence.body["sentence"]}
+    return {"request": request.id, "status": request.status, "why": request.why, "sentence": sentence}
 
 
 def month_of(at_us: int) -> int:

@@ -240,7 +240,7 @@ def test_performance_waits_for_its_lag_and_then_counts_the_newest_outcomes(serve
 
     assert [(w.start_at, w.body["outcomes"], w.body["coverage"]) for w in report.windows] == [(START, 200, 1.0)]
     auc = report.windows[0].body["metrics"]["auc"]
-    assert 0.35 < auc["low"] < auc["value"] < auc["high"] < 0.65  # the labels that count have nothing to do with it
+    assert 0.25 < auc["low"] < auc["value"] < auc["high"] < 0.65  # the labels that count have nothing to do with it
     assert (auc["reference"], auc["reference_low"]) == (0.75, 0.74)
 
 

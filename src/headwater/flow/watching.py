@@ -68,9 +68,9 @@ class Watch:
             ours = hasattr(getattr(module, "__loader__", None), "file")  # of the snapshot
             if not isinstance(path, str) or not path.endswith(".py") or ours:
                 continue
-            inside = path.startswith(self._roots)
-            known = os.path.realpath(path).startswith(self._quiet) or self._is_installed(path, name)
-            if (inside or name not in self._there_before) and not known:
+            if not path.startswith(self._roots) and name in self._there_before:
+                continue
+            if not _real(path).startswith(self._quiet) and not self._is_installed(path, name):
                 self._code.append(ReadItem("code", self._name(path), file_digest(path)))
         return list(self._code)
 
@@ -170,6 +170,19 @@ class Watch:
         """Return the path as it was asked for, not where its links lead: a link may lead elsewhere next time."""
         asked = os.path.abspath(os.fsdecode(path))
         return next((asked.removeprefix(root) for root in self._roots if asked.startswith(root)), asked)
+
+
+def _real(path: str) -> str:
+    """Return ``os.path.realpath`` of a module's file, looking each folder's links up once."""
+    if os.path.islink(path):
+        return os.path.realpath(path)
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(_real_folder(folder), name)
+
+
+@functools.lru_cache(4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _of_thread(name: str, empty: Callable[[], Any]) -> Any:

@@ -129,6 +129,7 @@ class Worker:
                     __import__(name)
                 except Exception:  # noqa: BLE001  # importing runs code of the library's own
                     continue
+        self.watch.code_elsewhere()
         self.watch.on = True
 
     def _refusal(self, step: str, expected: str) -> str:

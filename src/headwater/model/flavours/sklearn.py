@@ -132,12 +132,18 @@ class SklearnPredictor:
         if not hasattr(self._estimator, "classes_"):
             return {"value": self._estimator.predict(given)}
         methods = {"label": "predict", "probabilities": "predict_proba"}
-        wanted = self._named.sources
-        return {
-            name: getattr(self._estimator, method)(given)
-            for name, method in methods.items()
-            if name in wanted and hasattr(self._estimator, method)
-        }
+        wanted = [name for name, method in methods.items() if hasattr(self._estimator, method)]
+        estimator, given = _last_of(self._estimator, given)
+        return {name: getattr(estimator, methods[name])(given) for name in wanted if name in self._named.sources}
+
+
+def _last_of(estimator: Any, given: Any) -> tuple[Any, Any]:
+    """Return a pipeline's last estimator and what the steps before it make of the input, once for all outputs."""
+    from sklearn.pipeline import Pipeline
+
+    if type(estimator) is not Pipeline or len(estimator.steps) < 2:
+        return estimator, given
+    return estimator.steps[-1][1], estimator[:-1].transform(given)
 
 
 def estimator_input(estimator: Any, contract: Contract, columns: Mapping[str, Array]) -> Any:
