@@ -57,18 +57,19 @@ system: ## install the Debian packages that tests and examples use (as root)
 
 .PHONY: test
 test: setup ## run the tests, but for those marked long; ARGS="-k name" chooses
-	@$(PY) -m pytest -q -n $(WORKERS) -m "not long" $(ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m "not long" $(ARGS)
 
 .PHONY: test-long
 test-long: setup ## run the tests marked long
-	@$(PY) -m pytest -q -n $(WORKERS) -m long -o faulthandler_timeout=1800 $(ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) --dist worksteal -m long -o faulthandler_timeout=1800 $(ARGS)
 
 .PHONY: test-extra
-test-extra: setup ## run the tests of engines that the lock leaves out, PyTorch and MLflow (6 GB in build/engines)
+test-extra: setup ## run the tests of engines that the lock leaves out: PyTorch, MLflow, shap (6 GB in build/engines)
 	@test -x $(ENGINES)/bin/python || .venv/bin/uv venv -q --python $(PY) $(ENGINES)
 	@.venv/bin/uv pip install -q --python $(ENGINES)/bin/python mlflow-skinny pytest pytest-xdist \
-	  --editable '.[postgres,pandas,sklearn,onnx,xgboost,lightgbm,huggingface,mlflow,ocr,torch]'
-	@$(ENGINES)/bin/python -m pytest -q tests/model/test_every_flavour.py tests/model/test_mlflow.py $(ARGS)
+	  --editable '.[postgres,pandas,sklearn,onnx,xgboost,lightgbm,huggingface,transformers,shap,mlflow,ocr,torch]'
+	@$(ENGINES)/bin/python -m pytest -q tests/model/test_every_flavour.py tests/model/test_mlflow.py \
+	  tests/model/test_transformers.py tests/evaluate/test_shap.py $(ARGS)
 
 .PHONY: check
 check: setup ## lint, format, types and floors, as CI does

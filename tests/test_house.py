@@ -77,8 +77,9 @@ def test_a_lock_with_anything_but_pins_is_refused(line: str) -> None:
         lock_entries(f"rich==15.0.0 \\\n    --hash=sha256:{'0' * 64}\n{line}\n")
 
 
-# PyTorch takes several GB with what it brings along: its tests run where it is installed, and the how-to says so.
-NOT_LOCKED = {"safetensors", "torch"}
+# PyTorch takes several GB with what it brings along, shap a compiler: their tests run where they are installed, and the
+# how-tos say so.
+NOT_LOCKED = {"safetensors", "shap", "torch", "transformers"}
 
 
 def test_the_lock_holds_what_the_project_declares() -> None:

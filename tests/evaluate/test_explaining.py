@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from headwater.errors import InvalidInputError, MissingExtraError
 from headwater.evaluate import explain_model, measure_calibration
 from headwater.evaluate.importance import shapley_values
 from headwater.evaluate.reliability import reliability
@@ -55,10 +58,22 @@ def test_an_input_that_the_truth_knows_nothing_of_is_shown_to_be_of_no_use(sqlit
     assert [each["input"] for each in body["inputs"]] == ["hour", "wet", "carrier", "temp"]
     assert body["unused"] == ["temp"]
     assert body["inputs"][0]["drop"]["low"] > 0.1
-    assert body["output"] == "probability"
+    assert (body["output"], body["shapley_by"]) == ("probability", "sampled")
     assert body["shapley"][0]["input"] == "hour"
     for example in body["examples"]:
         assert sum(example["shapley"].values()) + body["average"] == pytest.approx(example["answer"], abs=0.1)
+
+
+def test_what_computes_shapley_values_is_known_and_installed_or_nothing_is_measured(
+    sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_forest(sqlite_project, 10)
+    monkeypatch.setitem(sys.modules, "shap", None)  # as where it is not installed
+
+    with pytest.raises(InvalidInputError, match="not 'lime'"):
+        explain_model(sqlite_project, "delay@v1", flights(9, 50), "late", shapley="lime")
+    with pytest.raises(MissingExtraError, match=r"headwater\[shap\]"):
+        explain_model(sqlite_project, "delay@v1", flights(9, 50), "late", shapley="shap")
 
 
 def test_a_loss_rises_where_a_gain_falls_and_both_are_drops(sqlite_project: LocalProject) -> None:

@@ -17,7 +17,7 @@ from headwater.model.flavours import get_flavour
 from tests.model.delays import flights, forest, inputs
 
 ROWS = 40
-UNLOCKED = {"pytorch": ("torch", "safetensors")}
+UNLOCKED = {"pytorch": ("torch", "safetensors"), "transformers": ("torch", "safetensors", "transformers")}
 """What requirements.lock leaves out for its size, by flavour: `make test-extra` runs the tests of these."""
 
 NUMBERS = ["temp", "hour", "wet"]
@@ -187,6 +187,36 @@ def _of_text() -> Made:
     return Made(flavour.save(files, contract), contract, {"text": np.array(TEXTS, object)}, answers)
 
 
+def _of_weights() -> Made:
+    import tempfile
+    from pathlib import Path
+
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    labels = {"id2label": {0: "GOOD", 1: "BAD"}, "label2id": {"GOOD": 0, "BAD": 1}}
+    config = transformers.BertConfig(vocab_size=4, max_position_embeddings=16, **size, **labels)
+    model = transformers.BertForSequenceClassification(config).eval()
+    torch.nn.init.normal_(model.classifier.weight)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        files = {each.name: each.read_bytes() for each in Path(folder).iterdir()}
+    files["tokenizer.json"] = encoder_files()["tokenizer.json"]
+    words = [[VOCABULARY.get(word, 0) for word in text.split()] for text in TEXTS]
+    with torch.inference_mode():
+        chances = torch.stack([model(torch.tensor([each])).logits[0].softmax(0) for each in words]).numpy()
+    flavour = get_flavour("transformers")
+    contract = flavour.describe(files)["contract"]
+    answers = {
+        "label": np.array(["GOOD", "BAD"], object)[chances.argmax(axis=1)],
+        "probability_GOOD": chances[:, 0],
+        "probability_BAD": chances[:, 1],
+    }
+    return Made(flavour.save(files, contract), contract, {"text": np.array(TEXTS, object)}, answers)
+
+
 MLMODEL = """
 flavors:
   python_function:
@@ -260,6 +290,7 @@ _MAKERS: dict[str, Callable[[], Made]] = {
     "lightgbm": lambda: _of_trees("lightgbm", lightened()),
     "tesseract": _of_tesseract,
     "huggingface": _of_text,
+    "transformers": _of_weights,
     "mlflow": _of_mlflow,
     "pytorch": _of_net,
     "python": _of_own_class,

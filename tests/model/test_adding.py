@@ -101,6 +101,32 @@ def test_a_folder_of_hugging_face_with_pickled_weights_alone_is_refused(
         add_model(sqlite_project, "m", written(tmp_path / "m", files | {"pytorch_model.bin": b"\x80\x02"}))
 
 
+SAFETENSORS = {"config.json": b"{}", "tokenizer.json": b"{}", "m.safetensors": b"x"}
+
+
+def test_a_folder_of_hugging_face_is_of_the_flavour_that_opens_its_weights() -> None:
+    assert recognise(SAFETENSORS) == "transformers"
+    assert recognise(SAFETENSORS | {"pytorch_model.bin": b"\x80\x02"}) == "transformers"
+    assert recognise(SAFETENSORS | {"model.onnx": b""}) == "huggingface"
+
+
+@pytest.mark.parametrize(
+    ("without", "more", "match"),
+    [
+        ("", {"config.json": b'{"auto_map": {}}'}, "code of the model's own"),
+        ("tokenizer.json", {}, r"lacks tokenizer\.json"),
+        ("m.safetensors", {}, "no weights as safetensors"),
+    ],
+)
+def test_a_folder_with_safetensors_that_lacks_something_or_needs_its_own_code_is_refused(
+    without: str, more: dict[str, bytes], match: str
+) -> None:
+    files = {name: data for name, data in SAFETENSORS.items() if name != without} | more
+
+    with pytest.raises(HeadwaterError, match=match):
+        get_flavour("transformers").describe(files)
+
+
 def test_a_file_that_ends_its_engine_or_hangs_it_ends_a_child_and_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -108,6 +108,13 @@ def fairness(context: Context, /, ref: str, data: str, target: str, **options: A
 @_metric
 @click.option("--repeats", default=3, show_default=True, help="How often each input is shuffled.")
 @click.option("--most-rows", default=20_000, show_default=True, help="Take at most so many rows.")
+@click.option(
+    "--shapley",
+    type=click.Choice(["sampled", "shap"]),
+    default="sampled",
+    show_default=True,
+    help="Shapley values sampled by Headwater, or by the library shap (headwater[shap]).",
+)
 @_time
 @_group
 @pass_context

@@ -55,8 +55,9 @@ KINDS: dict[str, EvidenceKind] = {
             "positive": "binary: the class whose probability is given",
             "base_rate": "binary: the share of that class",
             "calibration": "binary: ten bins of probability [{from, rows, predicted, observed}]",
+            "asked": "an API: what this took {calls, recorded (answers that were there already), cost, currency}",
         },
-        optional=("positive", "base_rate", "calibration"),
+        optional=("positive", "base_rate", "calibration", "asked"),
     ),
     "comparison": EvidenceKind(
         subject="modelversion",
@@ -129,6 +130,7 @@ KINDS: dict[str, EvidenceKind] = {
             "unused": "inputs whose interval does not lie above 0",
             "output": "the output that Shapley values split, '' where there is no number",
             "shapley": "[{input, mean_absolute}] over the explained rows, the greatest first",
+            "shapley_by": "'sampled', or the library shap and its version",
             "average": "the mean answer, from which Shapley values start",
             "examples": "[{answer, row, shapley: input to value}] of single rows",
         },

@@ -22,6 +22,7 @@ _BY_NAME = (
     ("api.json", "api"),
     ("tokenizer.json", "huggingface"),
 )
+_ONNX, _SAFETENSORS = ".onnx", ".safetensors"
 _BY_ENDING = (
     (".onnx", "onnx"),
     (".skops", "sklearn"),
@@ -85,6 +86,9 @@ def recognise(files: Files) -> str:
         RefusedError: they are a pickle.
         InvalidInputError: no flavour is recognised; the message lists them.
     """
+    endings = {ending for name in files for ending in (_ONNX, _SAFETENSORS) if name.endswith(ending)}
+    if "tokenizer.json" in files and endings == {_SAFETENSORS}:
+        return "transformers"
     for name, flavour in _BY_NAME:
         if name in files:
             return flavour
@@ -128,5 +132,5 @@ def _proved(
     return first, kept, agreed
 
 
-_KEEPING = frozenset({"huggingface", "mlflow", "api", "tesseract"})
+_KEEPING = frozenset({"huggingface", "transformers", "mlflow", "api", "tesseract"})
 """Flavours whose ``save`` takes the files of a folder, and leaves out what is not needed."""

@@ -28,6 +28,7 @@ FLAVOURS: dict[str, str] = {
     "lightgbm": "LightGBM's own file",
     "tesseract": "a traineddata file of Tesseract",
     "huggingface": "a folder of Hugging Face with tokenizer and ONNX",
+    "transformers": "a folder of Hugging Face with tokenizer and safetensors",
     "mlflow": "a folder of MLflow",
     "pytorch": "a PyTorch module: its state, and its code by content",
     "python": "a class of your own, its code by content",

@@ -7,7 +7,7 @@ length one. Each text is asked alone: padding would let the others of its batch 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -62,31 +62,50 @@ def load(files: Files, contract: Contract, trusted: Sequence[str] = ()) -> Huggi
         MissingExtraError: tokenizers or onnxruntime is not installed.
     """
     config, tokenizer, session = _parts(files)
-    return HuggingfacePredictor(config, tokenizer, session, contract)
+    inputs = {each.name for each in session.get_inputs()}
+    return HuggingfacePredictor(config, tokenizer, inputs, lambda feed: session.run(None, feed)[0], contract)
 
 
 def describe(files: Files) -> dict[str, Any]:
     """Return what the model is, its labels, and the contract that these suggest."""
     config, tokenizer, session = _parts(files)
+    outputs = {each.name: each.shape for each in session.get_outputs()}
     return {
-        "architectures": config.architectures,
-        "labels": [config.id2label[each] for each in sorted(config.id2label)] if config.classifies else [],
-        "vocabulary": tokenizer.get_vocab_size(),
-        "outputs": {each.name: each.shape for each in session.get_outputs()},
-        "contract": _suggested(config, session),
+        **told(config, tokenizer, session.get_outputs()[0].shape[-1]),
+        "outputs": outputs,
         "bytes": sum(map(len, files.values())),
     }
 
 
-class HuggingfacePredictor:
-    """A tokenizer and a graph that answer with the contract's outputs."""
+def told(config: Config, tokenizer: Any, width: Any) -> dict[str, Any]:
+    """Return what a configuration says of a model, its labels, and the contract that these suggest.
 
-    def __init__(self, config: Config, tokenizer: Any, session: Any, contract: Contract) -> None:
+    ``width`` is the length of an embedding, where it is a number.
+    """
+    return {
+        "architectures": config.architectures,
+        "labels": [config.id2label[each] for each in sorted(config.id2label)] if config.classifies else [],
+        "vocabulary": tokenizer.get_vocab_size(),
+        "contract": _suggested(config, width if isinstance(width, int) else None),
+    }
+
+
+class HuggingfacePredictor:
+    """A tokenizer and what computes, which together answer with the contract's outputs.
+
+    ``ask`` takes arrays of shape (1, tokens) by the names in ``inputs``, and returns logits of shape (1, labels), or
+    vectors of shape (1, width) or (1, tokens, width).
+    """
+
+    def __init__(
+        self, config: Config, tokenizer: Any, inputs: set[str], ask: Callable[[dict[str, Array]], Array],
+        contract: Contract,
+    ) -> None:  # fmt: skip
         self._config = config
         self._tokenizer = tokenizer
-        self._session = session
+        self._ask = ask
         self._named = NamedOutputs(contract)
-        self._wanted = {each.name for each in session.get_inputs()}
+        self._wanted = inputs
         texts = [field.name for field in contract.inputs if field.type == "str"]
         if len(texts) != 1 or len(contract.inputs) != 1:
             raise InvalidInputError("the contract of a model of Hugging Face has one input, a text.")
@@ -105,7 +124,7 @@ class HuggingfacePredictor:
         tokens = self._tokenizer.encode(text)
         given = {"input_ids": tokens.ids, "attention_mask": tokens.attention_mask, "token_type_ids": tokens.type_ids}
         feed = {name: np.array([each], np.int64) for name, each in given.items() if name in self._wanted}
-        answer = self._session.run(None, feed)[0]
+        answer = self._ask(feed)
         if self._config.classifies:
             return _probabilities(answer[0], several=self._config.problem_type == "multi_label_classification")
         # One vector already (a pooled output), or one for each token.
@@ -115,28 +134,38 @@ class HuggingfacePredictor:
         return pooled
 
 
-def _parts(files: Files) -> tuple[Config, Any, Any]:
-    _refuse_unsafe(files)
+def read_config(files: Files) -> Config:
+    """Return the configuration of a folder.
+
+    Raises:
+        RefusedError: it needs code of its own.
+        CorruptError: it is missing or cannot be read.
+    """
+    if b'"auto_map"' in files.get(CONFIG, b""):
+        raise RefusedError("config.json names code of the model's own (auto_map), which is not run: export it to ONNX.")
     try:
-        config = msgspec.json.decode(files[CONFIG], type=Config, strict=False)
+        return msgspec.json.decode(files[CONFIG], type=Config, strict=False)
     except (KeyError, msgspec.DecodeError) as error:
         raise CorruptError(f"this is no folder of Hugging Face: {CONFIG} is missing or cannot be read.") from error
+
+
+def _parts(files: Files) -> tuple[Config, Any, Any]:
+    _refuse_pickles(files)
+    config = read_config(files)
     graph = _graph(files)
     if any(name.startswith(graph) and name != graph for name in files):
         raise InvalidInputError(f"'{graph}' keeps its weights in another file: save it again as one file.")
-    return config, _tokenizer(files, config), open_session(files[graph])
+    return config, read_tokenizer(files, config), open_session(files[graph])
 
 
-def _refuse_unsafe(files: Files) -> None:
+def _refuse_pickles(files: Files) -> None:
     pickled = [name for name in files if name.endswith(_PICKLED)]
     if pickled and not any(name.endswith(".onnx") for name in files):
         raise RefusedError(
             f"'{pickled[0]}' holds the weights as a pickle, which is never loaded, since reading one runs code. Export "
-            "the model to ONNX ('optimum-cli export onnx'), and register the folder that this makes.",
+            "the model to ONNX ('optimum-cli export onnx') or as safetensors, and register the folder that this makes.",
             files=pickled,
         )
-    if b'"auto_map"' in files.get(CONFIG, b""):
-        raise RefusedError("config.json names code of the model's own (auto_map), which is not run: export it to ONNX.")
 
 
 def _graph(files: Files) -> str:
@@ -148,13 +177,20 @@ def _graph(files: Files) -> str:
         return graphs[0]
     if not graphs and any(name.endswith(".safetensors") for name in files):
         raise InvalidInputError(
-            "the folder has its weights as safetensors only: export it to ONNX ('optimum-cli export onnx'), and "
-            "register the folder that this makes."
+            "the folder has its weights as safetensors only, which is the flavour 'transformers'; or export it to ONNX "
+            "('optimum-cli export onnx'), and register the folder that this makes."
         )
     raise InvalidInputError(f"the folder needs one ONNX file, or one called model.onnx; it has {graphs or 'none'}.")
 
 
-def _tokenizer(files: Files, config: Config) -> Any:
+def read_tokenizer(files: Files, config: Config) -> Any:
+    """Return the tokenizer of a folder, which cuts a text off where the model's length ends.
+
+    Raises:
+        InvalidInputError: the folder has none.
+        CorruptError: it cannot be read.
+        MissingExtraError: tokenizers is not installed.
+    """
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -171,11 +207,9 @@ def _tokenizer(files: Files, config: Config) -> Any:
     return tokenizer
 
 
-def _suggested(config: Config, session: Any) -> Contract:
+def _suggested(config: Config, size: int | None) -> Contract:
     text = Field(name="text", type="str", description="the text; what is beyond the model's length is cut off")
     if not config.classifies:
-        width = session.get_outputs()[0].shape[-1]
-        size = width if isinstance(width, int) else None
         item = Field(name="number", type="float")
         vector = Field(name="embedding", type="list", item=item, least=size, most=size)
         return Contract(inputs=(text,), outputs=(vector,))
