@@ -7,6 +7,7 @@ release or refusal, rollback under traffic, trace and replay. Then the server st
 from __future__ import annotations
 
 import argparse
+import calendar
 import os
 import shutil
 import sys
@@ -26,7 +27,10 @@ def main() -> None:
     """Play the loop."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-project"))
-    parser.add_argument("--rows", type=int, default=20_000, help="flights that the client sends in all")
+    parser.add_argument("--rows", type=int, default=20_000, help="flights that the client would send in the year")
+    parser.add_argument(
+        "--until", type=int, choices=range(4, 13), default=12, metavar="MONTH", help="the last month to play, 4 to 12"
+    )
     parser.add_argument(
         "--no-serve",
         action="store_true",
@@ -46,8 +50,8 @@ def main() -> None:
         ingest(story)
         train(story)
         release(story)
-        months(story, options.rows // 10)
-        roll(story)
+        months(story, options.rows // 10, options.until)
+        roll(story, options.until)
         trace_and_replay(story)
         chapter(9, "The server")
         if options.no_serve:
@@ -100,12 +104,13 @@ def release(story: Story) -> None:
     say(f"maria (claimed) approves: {done.status}")
 
 
-def months(story: Story, rows: int) -> None:
-    """March to December: data, faults, traffic, outcomes, alarms, retraining."""
-    chapter(4, f"Serving: {rows * 10:,} flights of March to December in their order, outcomes a day later")
+def months(story: Story, rows: int, until: int) -> None:
+    """March to December, or the month that ends it sooner: data, faults, traffic, outcomes, alarms, retraining."""
+    last = calendar.month_name[until]
+    chapter(4, f"Serving: {rows * (until - 2):,} flights of March to {last} in their order, outcomes a day later")
     story.serve()
     say(f"the server answers at {story.url}")
-    for month in range(3, 13):
+    for month in range(3, until + 1):
         if month == 5:
             faulty_month(story, month)
         version = story.publish([month]).version
@@ -157,10 +162,10 @@ def retraining(story: Story, alarm: Alarm) -> None:
     story.acknowledge_all(f"answered by request {request.id}")
 
 
-def roll(story: Story) -> None:
+def roll(story: Story, month: int) -> None:
     """Production goes back and forward while requests run."""
     chapter(5, "Rollback and forward again while requests run")
-    traffic = story.traffic_during(12, 1_500, [story.roll_back, story.roll_forward])
+    traffic = story.traffic_during(month, 1_500, [story.roll_back, story.roll_forward])
     say(f"{traffic['answered']:,} requests, {traffic['answered']:,} answered, by {traffic['versions']}; none dropped")
 
 

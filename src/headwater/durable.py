@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import StorageError
+from .errors import DiskFullError, StorageError
 
 _at_point: Callable[[str], None] | None = None
 
@@ -126,12 +126,12 @@ def disk_error(error: OSError, path: Path) -> StorageError:
     """Return the error that tells a person what a failed write means and what to do."""
     import errno
 
-    if error.errno == errno.ENOSPC:
+    kind: type[StorageError] = StorageError
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kind = DiskFullError
         advice = "the disk is full: free space ('hw data collect' shows what Headwater can free), then run it again"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         advice = "this user may not write there: check the owner and the permissions of the folder"
     else:
         advice = "check the disk, then run it again"
-    return StorageError(
-        f"could not write '{path}': {error.strerror}. Nothing acknowledged is lost; {advice}.", path=str(path)
-    )
+    return kind(f"could not write '{path}': {error.strerror}. Nothing acknowledged is lost; {advice}.", path=str(path))

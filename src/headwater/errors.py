@@ -111,6 +111,13 @@ class StorageError(HeadwaterError):
     kind = "storage"
 
 
+class DiskFullError(StorageError):
+    """There is no room: free some, then send the same again."""
+
+    kind = "disk_full"
+    http_status = 507
+
+
 class CorruptError(StorageError):
     """Bytes are not what their digest says."""
 

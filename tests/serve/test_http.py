@@ -123,20 +123,25 @@ def test_outcomes_are_joined_by_the_id_the_newest_counts_and_unknown_ones_are_na
     assert get_prediction(sqlite_project, answer["id"]).outcome is True
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.EIO, (500, "storage")), (errno.ENOSPC, (507, "disk_full"))],
+    ids=["failing", "full"],
+)
 def test_a_prediction_that_the_disk_does_not_take_is_not_answered_and_the_next_one_is(
-    address: str, monkeypatch: pytest.MonkeyPatch
+    address: str, monkeypatch: pytest.MonkeyPatch, number: int, expected: tuple[int, str]
 ) -> None:
     body = {"inputs": [row()]}
     assert call(address, "POST", "/v1/models/delay/predict", body)[0] == 200
 
     def fail(descriptor: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", fail)
         status, answer = call(address, "POST", "/v1/models/delay/predict", body)
 
-    assert (status, answer["error"]["kind"]) == (500, "storage")
+    assert (status, answer["error"]["kind"]) == expected
     assert call(address, "POST", "/v1/models/delay/predict", body)[0] == 200
 
 

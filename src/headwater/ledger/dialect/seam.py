@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, NoReturn
 
-from ...errors import ConflictError, HeadwaterError, InvalidInputError, StorageError, UnavailableError
+from ...errors import ConflictError, DiskFullError, HeadwaterError, InvalidInputError, UnavailableError
 
 # sqlite3 and psycopg offer the same few methods but share no type: Any stops at this folder and transaction.py.
 Connection = Any
@@ -128,9 +128,9 @@ def unfit(detail: str) -> InvalidInputError:
     return InvalidInputError(f"the ledger does not take these values: {detail}. Nothing was recorded.", detail=detail)
 
 
-def disk_full(shown: str) -> StorageError:
+def disk_full(shown: str) -> DiskFullError:
     """Return the error for a full disk."""
-    return StorageError(
+    return DiskFullError(
         f"the disk that holds the ledger '{shown}' is full: nothing of this was recorded, and nothing acknowledged is "
         "lost. Free space ('hw data collect' shows what Headwater can free), then run it again.",
         ledger=shown,
