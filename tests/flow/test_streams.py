@@ -51,10 +51,8 @@ class Place:
     def declare(self, flow: str = FLOW, **settings: Any) -> LocalProject:
         columns = settings.pop("columns", {"n": "BIGINT"})
         given = {"name": "clicks", "flow": "flows:clean", "into": "clicks@main", **settings}
-        source = {"kind": "kafka", "servers": self.topic.servers, "topics": self.topic.name}
         lines = [f"{name} = {json.dumps(value)}" for name, value in given.items()]
-        lines += ["[stream.source]", *(f"{name} = {json.dumps(value)}" for name, value in source.items())]
-        lines += ["[stream.source.columns]", *(f"{name} = {json.dumps(value)}" for name, value in columns.items())]
+        lines += ["[stream.source]", *self.source(columns)]
         text = '[project]\nname = "test"\n\n[[stream]]\n' + "\n".join(lines) + "\n"
         (self.folder / "headwater.toml").write_text(text)
         (self.folder / "flows.py").write_text(flow)
@@ -64,6 +62,11 @@ class Place:
             open_folder(self.folder, actor="ann") if state.exists() else create_project(self.folder, actor="ann")
         )
         return self.project
+
+    def source(self, columns: dict[str, str]) -> list[str]:
+        source = {"kind": "kafka", "servers": self.topic.servers, "topics": self.topic.name}
+        lines = [f"{name} = {json.dumps(value)}" for name, value in source.items()]
+        return [*lines, "[stream.source.columns]", *(f"{name} = {json.dumps(kind)}" for name, kind in columns.items())]
 
     def send(self, *values: Any) -> None:
         for value in values:

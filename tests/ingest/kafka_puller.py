@@ -17,11 +17,13 @@ from typing import Any
 
 from headwater.durable import on_crash_point
 from headwater.errors import ConflictError
+from headwater.events import sealing
 from headwater.ingest import pull
 from headwater.ingest.intake import Intake
 from headwater.ingest.kafka import KafkaSource
 from headwater.ingest.source import Pulled
 from headwater.project import open_project
+from tests.events import streams as _streams  # noqa: F401  # declares the streams that tests append to
 
 
 def pull_once(folder: Path, at: int | str, points: Path) -> None:
@@ -58,12 +60,20 @@ def plant_offsets_first(folder: Path) -> None:
     KafkaSource.pull = wrong  # type: ignore[method-assign]  # the planted failure
 
 
+def plant_readers_forgotten(folder: Path) -> None:
+    """Let seals of events take the place of others without those who have read these."""
+    setattr(sealing, "carry", lambda tx, replaced, made: None)  # noqa: B010  # an assignment would say it exports it
+
+
+PLANTED = {"offsets-first": plant_offsets_first, "readers-forgotten": plant_readers_forgotten}
+
+
 def main() -> None:
     """Answer one line after the other."""
-    folder, planted = Path(sys.argv[1]), len(sys.argv) > 2
+    folder = Path(sys.argv[1])
     points = folder / "points.txt"
-    if planted:
-        plant_offsets_first(folder)
+    for name in sys.argv[2:]:
+        PLANTED[name](folder)
     for name in ("confluent_kafka", "duckdb"):  # once, and not in each fork
         importlib.import_module(name)
     for line in sys.stdin:

@@ -24,8 +24,11 @@ class Context:
     @contextmanager
     def open(self) -> Iterator[Project]:
         """Open the project for one command, and close it."""
+        from headwater.events.schema import LATER
         from headwater.project import open_project
 
+        if _every_room not in LATER:
+            LATER.append(_every_room)
         project = open_project(self.place, actor=self.actor)
         try:
             yield project
@@ -42,6 +45,13 @@ class Context:
         text = render() if render is not None else str(value)
         if text:
             click.echo(text)
+
+
+def _every_room() -> None:
+    """Import what declares streams of events; a command asks for it where it meets a stream that it does not know."""
+    from headwater.api.operations import load_operations
+
+    load_operations()
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> str:

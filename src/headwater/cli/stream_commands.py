@@ -9,7 +9,7 @@ from .context import Context, counted, pass_context, printable, table, when
 
 @click.group()
 def stream() -> None:
-    """Flows over a Kafka topic or webhooks, batch by batch, each exactly once into the lake."""
+    """Flows over Kafka topics, the project's own events or webhooks, by the batch, each exactly once into the lake."""
 
 
 @stream.command("list")

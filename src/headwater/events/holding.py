@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from headwater.ledger import Tx
 
 
-@holder("events", floor=5, speaks_for=("seals", "sealed_segments", "event_tail"))
+@holder("events", floor=5, speaks_for=("seals", "event_reads", "sealed_segments", "event_tail"))
 def mark_seals(plan: Any, tx: Tx, mark: Mark) -> None:
     """Keep every seal in force; a seal that a larger one replaced need not be kept."""
     replaced = []

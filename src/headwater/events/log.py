@@ -11,9 +11,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.errors import NotFoundError
+
 from .commit import Committer
 from .query import Reader, Result
-from .schema import STREAMS, Schema, declared, encode_rows, from_document
+from .schema import LATER, STREAMS, ColumnType, Schema, declared, encode_rows, from_document
 from .sealing import Sealer
 from .segments import FolderTail
 from .table import TableTail
@@ -21,7 +23,7 @@ from .tail import Part, Seal, Span, Tail
 from .verification import verify_seals
 
 if TYPE_CHECKING:
-    from headwater.ledger import Ledger
+    from headwater.ledger import Ledger, WriteTx
     from headwater.objects import ObjectStore
     from headwater.objects.findings import Finding
 
@@ -91,6 +93,13 @@ class EventLog:
         done: Future[None] = Future()
         done.set_result(None)
         return done
+
+    def append_within(self, tx: WriteTx, stream: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Append rows as a part of a transaction of the ledger: with what else it records, or not at all.
+
+        False, and nothing is appended, where open rows are files and not in the ledger. Raises as ``append`` does.
+        """
+        return not rows or self._tail.write_within(tx, self._part(stream, rows))
 
     def append_here(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Append rows without waiting for anybody; False, and nothing is appended, while others write.
@@ -171,6 +180,36 @@ class EventLog:
         found = {name: from_document(name, document) for name, document in sealed.items()}
         return dict(sorted({**found, **STREAMS}.items()))
 
+    def columns(self, stream: str) -> dict[str, ColumnType]:
+        """Return the columns of a stream: as declared, then what older rows have besides.
+
+        Raises:
+            NotFoundError: it is neither declared nor has rows; the message lists those that are.
+        """
+        if stream not in STREAMS:
+            for load in LATER:
+                load()
+        sql = "SELECT schema, max(id) AS newest FROM seals WHERE stream = ? AND replaced_by IS NULL GROUP BY schema"
+        with self._ledger.read() as tx:
+            documents = [row.schema for row in sorted(tx.all(sql, (stream,)), key=lambda row: row.newest, reverse=True)]
+        documents += [part.schema.document() for part in self._open_parts(stream)] if not documents else []
+        found: dict[str, ColumnType] = dict(STREAMS[stream].columns) if stream in STREAMS else {}
+        for document in documents:
+            found = {**found, **{k: v for k, v in from_document(stream, document).columns.items() if k not in found}}
+        if not found:
+            known = ", ".join(self.streams()) or "none"
+            raise NotFoundError(f"there is no event stream '{stream}'. There are: {known}.", stream=stream)
+        return found
+
+    def open_rows(self, stream: str) -> int:
+        """Return how many rows of a stream are not sealed yet.
+
+        Raises:
+            CorruptError: acknowledged rows are damaged.
+        """
+        self.flush()
+        return sum(part.payload.rows for part in self._open_parts(stream))
+
     def verify(self) -> Iterator[Finding]:
         """Yield what is wrong: each open frame by its checksum, each sealed object by reading all its rows."""
         self.flush()
@@ -184,6 +223,9 @@ class EventLog:
             self._sealing.join()
         self._reader.close()
         self._tail.close()
+
+    def _open_parts(self, stream: str) -> Iterator[Part]:
+        return self._tail.snapshot([stream], Span()).parts
 
     def _part(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> Part:
         schema = declared(stream)

@@ -11,7 +11,7 @@ import array
 import base64
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -53,6 +53,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 STREAMS: dict[str, Schema] = {}
+LATER: list[Callable[[], object]] = []
+"""What imports every room that declares streams, for a process that did not; called when a name is not known."""
 
 
 def declare_stream(name: str, columns: Mapping[str, ColumnType], *, order: Sequence[str] = ()) -> Schema:

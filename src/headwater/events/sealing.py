@@ -17,6 +17,7 @@ from headwater.durable import crash_point
 from headwater.errors import ConflictError
 
 from .parquet import quote, read_parquet_sql, read_payload_sql, to_parquet, write_payloads
+from .reading import carry, lines_of
 from .schema import Schema, from_document
 from .tail import Claim, Seal, Span, Tail, list_seals
 
@@ -79,10 +80,12 @@ class Sealer:
         """Put small seals of the same columns together, so that a query opens few objects."""
         with self._ledger.read() as tx:
             seals = [seal for seal in list_seals(tx, [stream], Span()) if seal.bytes < SMALL_BYTES]
-        groups: dict[str, list[Seal]] = {}
+            lines = lines_of(tx, [seal.id for seal in seals])
+        # What the same readers took goes together: so each of them has a gathered seal wholly or not at all.
+        groups: dict[tuple[str, frozenset[str]], list[Seal]] = {}
         for seal in seals:
-            groups.setdefault(seal.schema, []).append(seal)
-        for document, group in groups.items():
+            groups.setdefault((seal.schema, lines.get(seal.id, frozenset())), []).append(seal)
+        for (document, _), group in groups.items():
             if len(group) >= GATHER_AT:
                 self._replace(from_document(stream, document), group)
 
@@ -111,16 +114,17 @@ class Sealer:
 def replace_seals(
     tx: WriteTx, group: Sequence[Seal], schema: Schema, digest: str, size: int, rows: int, span: tuple[int, int]
 ) -> Seal:
-    """Record the seal of an object that takes the place of others, in this transaction.
+    """Record the seal of an object that takes the place of others, in this transaction; their readers have it too.
 
     Raises:
-        ConflictError: another process replaced one of them meanwhile.
+        ConflictError: another process replaced one of them meanwhile, or a reader took some of them.
     """
     made = _record(tx, schema, digest, size, rows, span)
     for seal in group:
         sql = "UPDATE seals SET replaced_by = ? WHERE id = ? AND replaced_by IS NULL"
         if tx.execute(sql, (made.id, seal.id)) != 1:
             raise ConflictError(f"seal {seal.id} was gathered by another process: run it again.")
+    carry(tx, [seal.id for seal in group], made.id)
     return made
 
 

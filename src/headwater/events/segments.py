@@ -2,6 +2,7 @@
 
 ``<stream>/<writer>-<n>.seg`` is locked (flock) by its writer for as long as it may grow. A segment that nobody
 holds is finished, because its writer moved on to the next or died: anyone may seal it, holding the lock meanwhile.
+Who seals all and finds segments held touches ``.wanted``: their writers move on when they write or seal next.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 ROTATE_BYTES = 16 << 20
 MOST_HELD = 200  # open files at once
+WANTED = ".wanted"
 _STALE_TEMPORARY_S = 3600.0
 
 
@@ -50,6 +52,7 @@ class _Segment:
             os.rename(temporary, self.path)
             crash_point("events.segment.renamed")
             sync_directory(folder, "events.segment")
+            self.begun_ns = os.fstat(self.descriptor).st_mtime_ns
         except BaseException:
             os.close(self.descriptor)
             raise
@@ -97,6 +100,9 @@ class FolderTail(Tail):
     def _append(self, batch: Part) -> BaseException | None:
         stream = batch.schema.name
         segment = self._open.get(stream)
+        if segment is not None and segment.begun_ns <= self._wanted_ns():
+            self._finish(stream)
+            segment = None
         try:
             if segment is None:
                 segment = self._open[stream] = self._begin(batch.schema)
@@ -122,10 +128,24 @@ class FolderTail(Tail):
         if segment is not None:
             segment.close()
 
-    def _finish_all(self) -> None:
+    def _finish_all(self, since_ns: int | None = None) -> None:
+        """Let go of the segments, or only of those begun by a time."""
         with self._lock:
-            for stream in list(self._open):
-                self._finish(stream)
+            for stream, segment in list(self._open.items()):
+                if since_ns is None or segment.begun_ns <= since_ns:
+                    self._finish(stream)
+
+    def _wanted_ns(self) -> int:
+        """Return when somebody last wanted what writers hold; 0 for never."""
+        try:
+            return os.stat(self.root / WANTED).st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def _want(self) -> None:
+        # The time is the file system's own, as that of the segments is: it does not matter that it is coarse, since
+        # a segment begun at the same moment counts as wanted.
+        (self.root / WANTED).touch()
 
     def snapshot(self, streams: Sequence[str], span: Span) -> Snapshot:
         # Files first, then the ledger. A segment sealed in between is in both and left out below; one
@@ -146,16 +166,19 @@ class FolderTail(Tail):
 
     @contextmanager
     def claim(self, *, all: bool) -> Iterator[list[Claim]]:
-        if all:
-            self._finish_all()
+        self._finish_all(None if all else self._wanted_ns())
         held: list[_OpenFile] = []
+        busy: list[Path] = []
         try:
-            yield [claim for stream in sorted(self.streams()) for claim in self._claim_stream(stream, held)]
+            claims = [claim for stream in sorted(self.streams()) for claim in self._claim_stream(stream, held, busy)]
+            if all and busy:
+                self._want()
+            yield claims
         finally:
             for file in held:
                 file.close()
 
-    def _claim_stream(self, stream: str, held: list[_OpenFile]) -> list[Claim]:
+    def _claim_stream(self, stream: str, held: list[_OpenFile], busy: list[Path]) -> list[Claim]:
         self._remove_stale_temporaries(stream)
         claims: list[Claim] = []
         filling: dict[str, SegmentClaim] = {}
@@ -163,9 +186,12 @@ class FolderTail(Tail):
             if len(held) >= MOST_HELD:
                 break
             file = _OpenFile.open(path)
-            if file is None or not file.lock() or not self._worth_sealing(file):
-                if file is not None:
-                    file.close()
+            if file is None:
+                continue
+            locked = file.lock()
+            if not locked or not self._worth_sealing(file):
+                file.close()
+                busy += [] if locked else [path]
                 continue
             held.append(file)
             found = file.scan()

@@ -105,6 +105,10 @@ class Tail(ABC):
     def write(self, batches: Sequence[Part]) -> list[BaseException | None]:
         """Append the batches, at most one for each stream; None for each that is durable now, else what failed."""
 
+    def write_within(self, tx: WriteTx, batch: Part) -> bool:
+        """Append a batch as a part of a transaction of the ledger; False, nothing done, where rows are files."""
+        return False
+
     @abstractmethod
     def snapshot(self, streams: Sequence[str], span: Span) -> Snapshot:
         """Return the seals and open rows of the streams at one moment."""
@@ -142,10 +146,11 @@ def list_seals(tx: Tx, streams: Sequence[str] | None, span: Span) -> list[Seal]:
     if streams is not None:
         sql += f" AND stream IN ({', '.join('?' * len(streams))})"
         params += streams
-    return [_seal(row) for row in tx.all(sql + " ORDER BY id", params)]
+    return [seal_of(row) for row in tx.all(sql + " ORDER BY id", params)]
 
 
-def _seal(row: Any) -> Seal:
+def seal_of(row: Any) -> Seal:
+    """Return a seal of its row."""
     return Seal(
         id=row.id,
         stream=row.stream,

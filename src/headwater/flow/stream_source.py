@@ -56,16 +56,11 @@ class StreamSource(Source):
 
     def waits(self, since: dict[str, Any] | None) -> bool:
         """Tell whether there is something to read; after a full batch, what the source says is not waited for."""
-        return bool((since or {}).get("full")) or self.behind(since) > 0
+        # The first batch is made in any case: it says where a stream begins that reads the latest only.
+        return since is None or bool(since.get("full")) or self.behind(since) != 0
 
-    def behind(self, since: dict[str, Any] | None) -> int:
-        """Return how many records wait at the source."""
-        inner = (since or {}).get("inner")
-        if hasattr(self._inner, "behind"):
-            return int(self._inner.behind(inner))
-        sql = "SELECT count(*) FROM webhook_deliveries WHERE source = ? AND seq > ?"
-        with self._project.ledger.read() as tx:
-            return int(tx.value(sql, (self._known_as, int((inner or {}).get("seq", 0)))))
+    def behind(self, since: dict[str, Any] | None) -> int | None:
+        return self._inner.behind((since or {}).get("inner"))
 
     def pull(self, since: dict[str, Any] | None, into: Intake) -> Pulled:
         state = since or {"inner": None, "parts": 0}
@@ -78,7 +73,8 @@ class StreamSource(Source):
             caught = _Caught(into, folder, self._known_as)
             pulled = self._inner.pull(state["inner"], caught)
             if not caught.files:
-                return Pulled(state={"inner": pulled.state, "parts": number, "full": False}, note=pulled.note)
+                state = {"inner": pulled.state, "parts": number, "full": False}
+                return Pulled(state=state, note=pulled.note, also=pulled.also)
             batch = joined(caught.files, folder)
             full = count_of(batch) >= self._stream.max_rows
             good, rejects = split_unreadable(batch, folder)
@@ -102,6 +98,8 @@ class StreamSource(Source):
             sample = into.keep_object(sample_of(used, folder).read_bytes()) if columns is not None else None
 
         def also(tx: WriteTx, pull: str) -> None:
+            if pulled.also is not None:
+                pulled.also(tx, pull)
             if outcome is not None:
                 tx.edge(pull, "run", f"run:{outcome.run.id}")
             if kept is not None:

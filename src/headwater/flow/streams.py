@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from headwater.project import Project, Settings
 
 LONGEST_S = 60.0
-KINDS = ("kafka", "webhook")
+KINDS = ("kafka", "events", "webhook")
+_NOWHERE = object()
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,10 +131,13 @@ def advance_stream(project: Project, name: str, *, batches: int = 0, longest_s: 
     bound = _bound(project, stream)
     until = time.monotonic() + longest_s
     done: list[Pull] = []
+    before: object = _NOWHERE
     while not batches or len(done) < batches:
         source, state = _stands(project, bound)
-        if not source.waits(state):
+        # Where a batch took nothing, what waits cannot be read yet (a writer of events still holds it).
+        if state == before or not source.waits(state):
             break
+        before = state
         done.append(pull_bound(project, bound))
         if time.monotonic() >= until or done[-1].outcome not in ("published", "unchanged"):
             break
@@ -256,6 +260,10 @@ def _source(project: Project, stream: Stream) -> tuple[Source, str]:
     else:
         settings = dict(stream.source)
         kind = str(settings.pop("kind", ""))
+    root: Path = project.root if project.root is not None else _nowhere(project)
+    if kind == "events":
+        settings["max_rows"] = min(int(settings.get("max_rows", stream.max_rows)), stream.max_rows)
+        return make_source(kind, settings, root=root).placed(project, stream.name, {}), stream.name
     if kind != "kafka":
         raise InvalidInputError(
             f"stream '{stream.name}' reads a source of kind '{kind}', and a stream reads one of: {', '.join(KINDS)} "
@@ -267,8 +275,7 @@ def _source(project: Project, stream: Stream) -> tuple[Source, str]:
     settings["max_seconds"] = min(float(settings.get("max_seconds", LONGEST_S)), period_us(stream.every) / 1e6)
     if stream.poison == "quarantine":
         settings["bad"] = "keep"
-    root: Path = project.root if project.root is not None else _nowhere(project)
-    return make_source("kafka", settings, root=root), stream.name
+    return make_source("kafka", settings, root=root).placed(project, stream.name, {}), stream.name
 
 
 def _nowhere(project: Project) -> Path:

@@ -143,7 +143,7 @@ def bind(project: Project, declared: Declared, parameters: Mapping[str, str]) ->
         dataset=dataset,
         branch=filled(declared.branch, given),
         under=filled(declared.under, given),
-        source=made,
+        source=made.placed(project, declared.name, given),
     )
 
 

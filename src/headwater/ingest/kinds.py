@@ -18,6 +18,7 @@ KINDS: dict[str, str] = {
     "sql": "databases:SqlSource",
     "bucket": "buckets:BucketSource",
     "kafka": "kafka:KafkaSource",
+    "events": "event_log:EventsSource",
     "notion": "notion:NotionSource",
 }
 """By the word that ``kind =`` takes: module and class in this package."""

@@ -25,6 +25,7 @@ from .history import Start, find_start, read_pull, spelled, unsettled
 from .intake import Intake
 from .leasing import holding
 from .secrets import scrubbed
+from .source import ReadAgain
 from .values import Pull
 from .watching import watcher
 
@@ -35,6 +36,7 @@ PROOF_FORMAT = "headwater.pull/1"
 _LARGEST_STATE_BYTES = 256 << 20
 _LARGEST_INLINE_BYTES = 4096
 _LONGEST_MESSAGE = 4000
+_TRIES = 5
 
 
 @operation("ingest.pull", needs="data:write")
@@ -60,7 +62,7 @@ def pull_bound(project: Project, bound: Bound) -> Pull:
         identifier = _begin(project, bound, held)
         crash_point("ingest.pull.begun")
         try:
-            version = _pulled(project, bound, identifier, held)
+            version = _pulled_in_the_end(project, bound, identifier, held)
         except BaseException as error:
             _record_failure(project, identifier, held, error)
             raise
@@ -71,6 +73,17 @@ def pull_bound(project: Project, bound: Bound) -> Pull:
         found = read_pull(tx, identifier)
     assert found is not None  # recorded above, and pulls are not removed
     return found
+
+
+def _pulled_in_the_end(project: Project, bound: Bound, identifier: str, held: Held) -> Version | None:
+    """Pull until what was read is still as it was when it is recorded."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return _pulled(project, bound, identifier, held)
+        except ReadAgain:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _pulled(project: Project, bound: Bound, identifier: str, held: Held) -> Version | None:

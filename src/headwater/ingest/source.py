@@ -5,19 +5,35 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 import msgspec
 
-from ..errors import InvalidInputError
+from ..errors import ConflictError, InvalidInputError
 from ..lake import Entry
 from .values import Planned
 
 if TYPE_CHECKING:
     from ..ledger import WriteTx
+    from ..project import Project
     from .intake import Intake
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+
+class ReadAgain(ConflictError):
+    """What a source read is no longer as it was: nothing was recorded, and the pull is tried again.
+
+    Raised by ``pull`` or by what it gave as ``also``.
+    """
+
+
+class Here(NamedTuple):
+    """Where a source is read: the project, and the name and parameters by which it is pulled."""
+
+    project: Project
+    name: str
+    parameters: Mapping[str, str]
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +54,18 @@ class Source(ABC):
     """One declared source, its parameters filled in. A kind of source is a class, named in ``kinds.KINDS``."""
 
     kind: ClassVar[str]
+    _here: Here | None = None
+
+    def placed(self, project: Project, name: str, parameters: Mapping[str, str]) -> Self:
+        """Say where the source is read, and return it."""
+        self._here = Here(project, name, parameters)
+        return self
+
+    @property
+    def here(self) -> Here:
+        """Where the source is read."""
+        assert self._here is not None  # whoever makes a source to use it says so (declared.bind)
+        return self._here
 
     @classmethod
     @abstractmethod
@@ -65,6 +93,10 @@ class Source(ABC):
     def plan(self, since: dict[str, Any] | None, current: Mapping[str, Entry]) -> list[Planned]:
         """Return what a pull would do, fetching as little as can be."""
         return [Planned(act="fetch", what=self.text, why="what changed since the last pull" if since else "all of it")]
+
+    def behind(self, since: dict[str, Any] | None) -> int | None:
+        """Return how many records wait at the source; None: it cannot tell."""
+        return None
 
     def test(self) -> str:
         """Return what was found where the source points, fetching no data; raises where it cannot be reached."""

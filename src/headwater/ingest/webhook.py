@@ -77,6 +77,15 @@ class WebhookSource(Source):
     def plan(self, since: dict[str, Any] | None, current: Mapping[str, Entry]) -> list[Planned]:
         return [Planned(act="fetch", what="the deliveries received since the last pull")]
 
+    def behind(self, since: dict[str, Any] | None) -> int:
+        """Return how many deliveries came since the last pull."""
+        from .history import spelled
+
+        here = self.here
+        sql = "SELECT count(*) FROM webhook_deliveries WHERE source = ? AND parameters = ? AND seq > ?"
+        with here.project.ledger.read() as tx:
+            return int(tx.value(sql, (here.name, spelled(here.parameters), int((since or {}).get("seq", 0)))))
+
     def test(self) -> str:
         from .secrets import resolve_secret
 
