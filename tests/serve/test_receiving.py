@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,9 +13,10 @@ from headwater import canonical
 from headwater.errors import UnavailableError
 from headwater.model import Execution, load
 from headwater.project import LocalProject, Project
-from headwater.serve import get_prediction, list_predictions
+from headwater.serve import get_prediction, list_predictions, receiving
 from headwater.serve.outcomes import known_predictions
 from headwater.serve.receiving import MadePrediction, receive_predictions
+from tests.projects import make_local
 from tests.serve.models import add_version, row
 
 IDENTIFIER = "01M7ZARQ50EFXTFF48MY1MQ7Q7"
@@ -79,6 +82,43 @@ def test_predictions_sent_again_while_they_are_received_are_kept_once(
 
     assert sorted((each.kept, each.known) for each in answers) == [(0, 1), (1, 0)]
     assert len(sqlite_project.events.rows("predictions")) == 1
+
+
+def sent_twice_at_once(project: LocalProject, made: MadePrediction, execution: Execution) -> list[tuple[int, int]]:
+    """Send a prediction twice at the same moment, to servers that share no turn; return what each kept and knew."""
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: receive_predictions(project, [made], execution), range(2)))
+    return sorted((each.kept, each.known) for each in answers)
+
+
+def test_on_postgres_servers_of_two_machines_keep_what_is_sent_twice_once(
+    request: pytest.FixtureRequest, project_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_local("postgres", project_folder, request) as project:
+        made, execution = a_prediction(project)
+        other = msgspec.structs.replace(made, prediction=IDENTIFIER[:-1] + "8")
+        real = known_predictions
+
+        def slowly(project: Project, ids: Any) -> set[str]:
+            found = real(project, ids)
+            time.sleep(0.1)
+            return found
+
+        monkeypatch.setattr(receiving, "known_predictions", slowly)
+        monkeypatch.setattr(receiving, "in_turn", lambda *_: nullcontext(True))  # another machine has its own turns
+
+        assert sent_twice_at_once(project, made, execution) == [(0, 1), (1, 0)]
+        assert len(project.events.rows("predictions")) == 1
+        project.events.seal(all=True)
+        assert [each["prediction"] for each in project.events.rows("predictions")] == [made.prediction]
+
+        def append(project: Project, events: dict[str, Any]) -> list[str]:  # planted: nobody holds anything
+            new = [each for each in events if each not in slowly(project, list(events))]
+            project.events.append("predictions", [events[each] for each in new])
+            return new
+
+        monkeypatch.setattr(receiving, "_append_new", append)
+        assert sent_twice_at_once(project, other, execution) == [(1, 0), (1, 0)]
 
 
 def test_predictions_wait_while_the_mask_of_their_model_names_no_input(sqlite_project: LocalProject) -> None:

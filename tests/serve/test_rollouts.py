@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +102,64 @@ def test_a_canary_answers_its_share_of_requests_and_each_answer_says_by_which_ve
         [said] = each.predictions
         assert {key: value for key, value in said.items() if key != "id"} == expected[each.model_version][0]
     assert after == {old.id}
+
+
+Send = Callable[[str], str]
+
+
+@contextmanager
+def doors(project: LocalProject, new: ModelVersion) -> Iterator[dict[str, Send]]:
+    """Serve a canary of half the requests; yields by each door what sends a key and returns the version that answered.
+
+    An empty key is not sent.
+    """
+    app = serve_app(project, models=["delay"])
+    given, tensors = row(), [{"name": n, "shape": [1], "datatype": "FP64", "data": [v]} for n, v in row().items()]
+    csv = f"{','.join(given)}\n{','.join(map(str, given.values()))}\n"
+    with running(app) as address, closing(http.client.HTTPConnection(address.removeprefix("http://"))) as connection:
+        roll_out(project, new, "canary", WHOLE // 2)
+        wait_until(lambda: candidate_ready(app.rest.state.engine))
+
+        def door(path: str, body: Any, media: str = "application/json", method: str = "POST") -> Send:
+            data = body if isinstance(body, str) else json.dumps(body)
+
+            def send(key: str) -> str:
+                headers = {"content-type": media, **({"X-Headwater-Key": key} if key else {})}
+                connection.request(method, path, data, headers)
+                response = connection.getresponse()
+                said = response.read()
+                assert response.status == 200, said
+                version = response.getheader("x-headwater-version") or json.loads(said).get("version")
+                return version or "v" + json.loads(said)["model_version"]
+
+            return send
+
+        yield {
+            "predict": door("/v1/models/delay/predict", {"inputs": [given]}),
+            "predict of the only model": door("/predict", {"inputs": [given]}),
+            "file": door("/v1/models/delay/predict/file", csv, "text/csv"),
+            "mlflow": door("/invocations", {"dataframe_records": [given]}),
+            "inference": door("/v2/models/delay/infer", {"inputs": tensors}),
+            "about": door("/v1/models/delay", "", method="GET"),
+        }
+
+
+def test_requests_of_one_key_are_answered_by_one_version_whichever_door_they_take(
+    sqlite_project: LocalProject, versions: tuple[ModelVersion, ModelVersion]
+) -> None:
+    with doors(sqlite_project, versions[1]) as by:
+        one = {by["predict"]("user-7") for _ in range(200)}
+        keys = [f"user-{number}" for number in range(16)]
+        answered = {name: [send(key) for key in keys] for name, send in by.items()}
+        told = [predict(sqlite_project, "delay", [row()], key=key).version for key in keys]
+        chance = {name: {send("") for _ in range(40)} for name, send in by.items()}  # planted: no key is sent
+        with pytest.raises(AssertionError, match="a key at most 200"):
+            by["predict"]("x" * 201)
+
+    assert len(one) == 1
+    assert set(answered["predict"]) == {"v1", "v2"}
+    assert all(each == answered["predict"] == told for each in answered.values())
+    assert all(each == {"v1", "v2"} for each in chance.values()), chance  # none misses one of them in 10^10
 
 
 def test_a_request_that_a_canary_fails_is_answered_whole_by_the_present_version(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headwater.model import channels
+from headwater.project import Actor
 from headwater.release import approve, list_release_requests, release_log
 from tests.web.serving import Site
 
@@ -42,3 +43,19 @@ def test_each_channel_shows_what_it_points_to_and_demands(shown: Site, browser_p
 
     assert "v1" in row
     assert "parity" in row
+    assert "1, not the author" in row
+
+
+def test_a_request_says_which_approvals_are_missing(fresh: Callable[[], Site], browser_page: Page) -> None:
+    site = fresh()
+    rules = site.project.settings.table("channels")["production"]
+    rules["approvals"] = {"reviewer": 1, "owner": 1}
+    [request] = [r for r in list_release_requests(site.project, status="waiting") if r.channel == "production"]
+    reviewer = Actor(name="maria", claimed=False, roles=("approver", "reviewer"))
+    approve(site.project.as_actor(reviewer), request.id, "better on the same rows")
+
+    browser_page.goto(f"{site.url}/releases")
+    assert "waits for 1 approval (1 owner)" in browser_page.inner_text("main")
+    browser_page.goto(f"{site.url}/releases/{request.id}")
+
+    assert "It waits for 1 approval (1 owner)." in browser_page.inner_text("form[action$='/decide']")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,10 +10,11 @@ import msgspec
 
 from headwater.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
 from headwater.operation import operation
-from headwater.project import LocalProject, Project
+from headwater.project import LocalProject, Project, Settings
 from headwater.project.permissions import GRANTS
 
 SHORTEST_PASSWORD = 10
+_ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +35,7 @@ def add_person(project: Project, name: str, roles: Sequence[str], *, password: s
         ConflictError: there is an account of that name.
         InvalidInputError: a role is unknown, or the password is shorter than 10 characters.
     """
-    checked = check_roles(roles)
+    checked = check_roles(project.settings, roles)
     hashed = hash_password(password) if password is not None else None
     with project.ledger.write() as tx:
         if tx.one("SELECT name FROM people WHERE name = ?", (name,)):
@@ -46,7 +48,7 @@ def add_person(project: Project, name: str, roles: Sequence[str], *, password: s
 @operation("access.people.roles", needs="access:admin")
 def set_roles(project: Project, name: str, roles: Sequence[str]) -> Person:
     """Replace somebody's roles."""
-    checked = check_roles(roles)
+    checked = check_roles(project.settings, roles)
     with project.ledger.write() as tx:
         if not tx.execute("UPDATE people SET roles = ? WHERE name = ?", (",".join(checked), name)):
             raise no_person(name)
@@ -122,16 +124,30 @@ def hash_password(password: str) -> str:
     return PasswordHasher().hash(password)
 
 
-def check_roles(roles: Sequence[str]) -> tuple[str, ...]:
-    """Return the roles when each is known.
+def check_roles(settings: Settings, roles: Sequence[str]) -> tuple[str, ...]:
+    """Return the roles when each is known: one that grants something, or that a channel demands of approvers.
 
     Raises:
         InvalidInputError: one is not; the message lists those there are.
     """
-    unknown = [role for role in roles if role not in GRANTS]
+    known = [*GRANTS, *demanded_roles(settings)]
+    unknown = [role for role in roles if role not in known]
     if unknown or not roles:
-        raise InvalidInputError(f"unknown role {unknown or '(none given)'}; there are: {', '.join(GRANTS)}.")
+        raise InvalidInputError(
+            f"unknown role {unknown or '(none given)'}; there are: {', '.join(known)}. A role of your own is one that "
+            "a channel in headwater.toml demands of who approves."
+        )
     return tuple(dict.fromkeys(roles))
+
+
+def demanded_roles(settings: Settings) -> list[str]:
+    """Return the roles that channels demand of approvers beside those that grant something; they grant nothing."""
+    models = [model for model in settings.table("models").values() if isinstance(model, dict)]
+    tables = [settings.table("channels"), *(model.get("channels", {}) for model in models)]
+    channels = [each for table in tables for each in table.values() if isinstance(each, dict)]
+    named = [each.get(key) for each in channels for key in ("roles", "approvals")]
+    found = {name for names in named if isinstance(names, list | dict) for name in names if isinstance(name, str)}
+    return sorted(name for name in found - GRANTS.keys() if _ROLE.fullmatch(name))
 
 
 def no_person(name: str) -> NotFoundError:

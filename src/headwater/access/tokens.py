@@ -47,7 +47,7 @@ def create_token(
         InvalidInputError: a role is not among the person's.
     """
     owner = get_person(project, person)
-    chosen = check_roles(roles) if roles is not None else owner.roles
+    chosen = check_roles(project.settings, roles) if roles is not None else owner.roles
     beyond = [role for role in chosen if role not in owner.roles]
     if beyond:
         raise InvalidInputError(f"{person} does not have the role {', '.join(beyond)}; a token cannot add it.")

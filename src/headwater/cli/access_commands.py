@@ -14,7 +14,13 @@ def people() -> None:
 
 @people.command("add")
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, help="viewer, developer, approver, service, admin.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    help="viewer, developer, approver, service, admin, or one that a channel demands.",
+)
 @click.option("--password", is_flag=True, help="Ask for a password, for signing in to the pages.")
 @pass_context
 def add(context: Context, name: str, roles: tuple[str, ...], password: bool) -> None:

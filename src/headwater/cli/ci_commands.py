@@ -169,7 +169,7 @@ class _Walking:
         settings = _settings(root)
         self.pipeline: Pipeline = read_pipeline(settings)
         rules = channel_rules(settings, self.pipeline.model, self.pipeline.production)
-        self.demands_approval = rules.approvals > 0
+        self.demands_approval = rules.people > 0
         self.delivery: Delivery | None = None
 
     def walk(self, known: Delivery | None) -> dict[str, str]:

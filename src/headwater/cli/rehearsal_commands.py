@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from .context import Context, pass_context, table, when
-
-if TYPE_CHECKING:
-    from headwater.release import ChannelState
 
 
 @click.command("backtest")
@@ -191,23 +186,13 @@ def channels_command(context: Context, model: str | None) -> None:
                     each.channel,
                     f"v{each.release.number}" if each.release else "nothing yet",
                     when(each.release.released_at) if each.release else "",
-                    demands(each),
+                    each.demands or "none",
                     ", ".join(each.gates) or "none",
                 )
                 for each in found
             ],
         ),
     )
-
-
-def demands(channel: ChannelState) -> str:
-    """Return the approvals that a channel demands, in words."""
-    if not channel.approvals:
-        return "none"
-    said = str(channel.approvals)
-    said += f" by {' or '.join(channel.roles)}" if channel.roles else ""
-    said += ", not the author" if channel.not_author else ""
-    return said + (", signed in" if channel.authenticated else "")
 
 
 @click.command("show")

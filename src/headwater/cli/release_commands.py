@@ -107,7 +107,16 @@ def requests(context: Context, status: str | None, model: str | None, limit: int
         lambda: table(
             ("request", "model", "version", "channel", "status", "by", "when", "why"),
             [
-                (r.id, r.model, f"v{r.number}", r.channel, r.status, r.requested_by, when(r.requested_at), r.why[:80])
+                (
+                    r.id,
+                    r.model,
+                    f"v{r.number}",
+                    r.channel,
+                    r.status,
+                    r.requested_by,
+                    when(r.requested_at),
+                    f"waits for {r.waits_for}" if r.waits_for else r.why[:80],
+                )
                 for r in found
             ],
         ),
@@ -201,6 +210,7 @@ def rollback(context: Context, model: str, channel: str, to: str | None, reason:
 def _show_request(context: Context, made: ReleaseRequest) -> int:
     def render() -> str:
         head = f"request {made.id}: {made.model} v{made.number} → {made.channel}: {made.status}"
+        head += f" for {made.waits_for}" if made.waits_for else ""
         return "\n".join(part for part in (head, made.why, _gate_table(made.gates)) if part)
 
     context.show(made, render)

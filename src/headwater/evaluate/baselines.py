@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import InvalidInputError
-from headwater.model import channels, get_model_version, load_version
+from headwater.model import channels, get_model_version, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -69,7 +69,7 @@ def compare_baselines(
     chosen = chosen_metric([version, *(other for _, _, other in others)], metric)
     source = train or (version.trained_on[-1] if version.trained_on else "")
     trained = evaluation_set(project, source, target, where=train_where, part=train_part) if source else None
-    answers = answers_of(version, load_version(project, version), rows)
+    answers = answers_of(version, load_to_measure(project, version), rows)
     own = one_metric(version.contract, rows, answers, chosen)
     found = []
     for name, what, given in _asked(project, version, rows, trained, others, seed):
@@ -124,7 +124,7 @@ def _asked(
     for name, what, ask in simple_models(version.contract, trained, seed=seed) if trained else ():
         yield name, what, ask(rows.columns)
     for name, what, other in others:
-        yield name, what, answers_of(other, load_version(project, other), rows)
+        yield name, what, answers_of(other, load_to_measure(project, other), rows)
 
 
 def _shared(version: ModelVersion, rows: EvaluationSet, trained: EvaluationSet) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headwater.model import get_model_version, load_version
+from headwater.model import get_model_version, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -48,7 +48,7 @@ def measure_calibration(
     rows = evaluation_set(
         project, data, target, where=where, part=part, time=time, window=window, refs=tuple(data_refs)
     )
-    said, came = said_and_came(version.contract, rows, answers_of(version, load_version(project, version), rows))
+    said, came = said_and_came(version.contract, rows, answers_of(version, load_to_measure(project, version), rows))
     task = task_of(version.contract)
     body: dict[str, Any] = {
         "model": version.label,

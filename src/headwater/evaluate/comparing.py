@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headwater.errors import InvalidInputError
-from headwater.model import ModelVersion, get_model_version, load_version
+from headwater.model import ModelVersion, get_model_version, load_to_measure
 from headwater.project import Project
 
 from .bootstrap import paired_interval
@@ -98,5 +98,5 @@ def chosen_metric(versions: Sequence[ModelVersion], metric: str) -> str:
 
 
 def _measured(project: Project, version: ModelVersion, rows: EvaluationSet, metric: str) -> Weighted:
-    answers = answers_of(version, load_version(project, version), rows)
+    answers = answers_of(version, load_to_measure(project, version), rows)
     return one_metric(version.contract, rows, answers, metric)

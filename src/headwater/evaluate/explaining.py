@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from headwater.model import get_model_version, load_version
+from headwater.errors import InvalidInputError
+from headwater.model import get_model_version, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -41,14 +42,17 @@ def explain_model(
     data_refs: Sequence[str] = (),
     run: str | None = None,
     seed: int = 0,
+    shapley: str = "sampled",
 ) -> Evidence:
     """Measure what each input is worth to a version, and record it as evidence of kind ``explanation``.
 
     Permutation importance: how far ``metric`` falls when an input's values are shuffled among at most ``most_rows``
-    rows, ``repeats`` times. Shapley values of 200 answers (value, probability or score) where there is such an output.
+    rows, ``repeats`` times. Shapley values of 200 answers (value, probability or score) where there is such an output:
+    ``sampled`` here, or by the library ``shap``.
 
     Raises:
-        InvalidInputError: the metric is none of the task's, or a column is missing.
+        InvalidInputError: the metric is none of the task's, a column is missing, or ``shapley`` is neither.
+        MissingExtraError: the library is asked for, and is not installed.
     """
     import numpy as np
 
@@ -57,8 +61,9 @@ def explain_model(
     from .measuring import about, answers_of, one_metric
     from .tasks import MAIN_METRIC, task_of
 
+    by = _shapley_by(shapley)
     version = get_model_version(project, model)
-    loaded = load_version(project, version)
+    loaded = load_to_measure(project, version)
     rows = evaluation_set(
         project, data, target, where=where, part=part, time=time, window=window, group=group, refs=tuple(data_refs)
     )
@@ -79,18 +84,31 @@ def explain_model(
         "repeats": repeats,
         "inputs": inputs,
         "unused": [each["input"] for each in inputs if not each["drop"]["low"] > 0],
-        **_shapley(loaded, rows, seed),
+        **_shapley(loaded, rows, seed, by),
+        "shapley_by": by,
     }
     body["sentence"] = _sentence(body)
     return record_evidence(project, version.ref, "explanation", body, data=rows.refs, run=run)
 
 
-def _shapley(loaded: Any, rows: EvaluationSet, seed: int) -> dict[str, Any]:
+def _shapley_by(shapley: str) -> str:
+    """Return what computes Shapley values, with the library's version."""
+    if shapley == "sampled":
+        return "sampled"
+    if shapley != "shap":
+        raise InvalidInputError(f"Shapley values are 'sampled', or by the library 'shap'; not '{shapley}'.")
+    from .shap_library import library
+
+    return f"shap {library().__version__}"
+
+
+def _shapley(loaded: Any, rows: EvaluationSet, seed: int, by: str) -> dict[str, Any]:
     import numpy as np
 
     from headwater.model.columns import input_columns, take
 
     from .importance import shapley_values
+    from .shap_library import shap_values
 
     outputs = {field.name for field in loaded.contract.outputs}
     output = next((name for name in ("probability", "value", "score") if name in outputs), "")
@@ -100,7 +118,8 @@ def _shapley(loaded: Any, rows: EvaluationSet, seed: int) -> dict[str, Any]:
     names = list(columns)
     some = np.random.default_rng(seed).permutation(rows.rows)
     explained = take(columns, some[:_EXPLAINED])
-    parts, start = shapley_values(
+    split = shapley_values if by == "sampled" else shap_values
+    parts, start = split(
         lambda given: loaded.predict_columns(given)[output], names, explained, take(columns, some[:2000]), seed=seed
     )
     size = np.abs(parts).mean(axis=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headwater.model import get_model_version, load_version
+from headwater.model import get_model_version, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -58,7 +58,7 @@ def measure_fairness(
     )
     if attribute not in rows.columns:
         raise InvalidInputError(f"the data has no column '{attribute}'; it has {', '.join(list(rows.columns)[:30])}.")
-    loaded = load_version(project, version)
+    loaded = load_to_measure(project, version)
     answers = answers_of(version, loaded, rows)
     names = group_names(rows.columns[attribute])
     rates = rates_of(version.contract, rows, answers, threshold)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headwater.errors import InvalidInputError
-from headwater.model import get_model_version, load_version
+from headwater.model import get_model_version, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -60,7 +60,7 @@ def find_bad_slices(
     rows = evaluation_set(
         project, data, target, where=where, part=part, time=time, window=window, refs=tuple(data_refs)
     )
-    answers = answers_of(version, load_version(project, version), rows)
+    answers = answers_of(version, load_to_measure(project, version), rows)
     name, losses = _losses(version.contract, rows, answers, loss)
     told_by = _told_by(version.contract, rows.columns, columns)
     found = search_slices(

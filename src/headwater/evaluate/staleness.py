@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.errors import HeadwaterError, InvalidInputError
 from headwater.lake import resolve, scan
-from headwater.model import ModelVersion, get_model_version, list_model_versions, load_version
+from headwater.model import ModelVersion, get_model_version, list_model_versions, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -130,7 +130,7 @@ def _measured(project: Project, metric: str) -> Any:
 
     def measured(version: ModelVersion, rows: EvaluationSet) -> Weighted:
         if version.id not in loaded:
-            loaded[version.id] = load_version(project, version)
+            loaded[version.id] = load_to_measure(project, version)
         return one_metric(version.contract, rows, answers_of(version, loaded[version.id], rows), metric)
 
     return measured

@@ -5,6 +5,7 @@ read here and written only by ``headwater.release``. Evidence about versions is 
 """
 
 from .adding import add_model
+from .answers import load_to_measure
 from .contract import Contract, ContractError, Field, Problem
 from .contract_changes import Change, contract_changes
 from .contract_files import contract_as_toml, edited, read_contract
@@ -58,6 +59,7 @@ __all__ = [
     "list_model_versions",
     "list_models",
     "load",
+    "load_to_measure",
     "load_version",
     "open_inference_metadata",
     "openapi_components",

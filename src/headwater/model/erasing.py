@@ -12,7 +12,10 @@ from headwater.lake.erasing import Effect, Erasing, eraser
 
 @eraser("models")
 def erase_from_models(erasing: Erasing, act: bool) -> Iterator[Effect]:
-    """Rewrite training profiles that hold something of the subject, and name the model files that do."""
+    """Rewrite training profiles that hold something of the subject, and name the model files that do.
+
+    Answers that were paid for go as a whole: one with words missing would be measured as if an API had said so.
+    """
     with erasing.project.ledger.read() as tx:
         files = tx.all("SELECT version, name, digest FROM model_files ORDER BY version, name")
         rows = tx.all("SELECT id, reference FROM model_versions WHERE reference IS NOT NULL ORDER BY id")
@@ -29,6 +32,18 @@ def erase_from_models(erasing: Erasing, act: bool) -> Iterator[Effect]:
             digest = erasing.project.objects.put(msgspec.json.encode(_without(said, erasing)))
             with erasing.project.ledger.write() as tx:
                 tx.execute("UPDATE model_versions SET reference = ? WHERE id = ?", (digest, row.id))
+    yield from _erase_answers(erasing, act)
+
+
+def _erase_answers(erasing: Erasing, act: bool) -> Iterator[Effect]:
+    with erasing.project.ledger.read() as tx:
+        said = tx.stream("SELECT DISTINCT answer FROM api_answers ORDER BY answer")
+        holding = [row.answer for row in said if erasing.needles.in_text(row.answer)]
+    if holding:
+        yield Effect(store="models", what=f"{len(holding)} kept answers of an API", how="dropped")
+    if holding and act:
+        with erasing.project.ledger.write() as tx:
+            tx.executemany("DELETE FROM api_answers WHERE answer = ?", [(each,) for each in holding])
 
 
 def _without(value: Any, erasing: Erasing) -> Any:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WHY = "model versions and what they came from"
 
 
-@holder("model", floor=50, speaks_for=("model_files", "model_versions"))
+@holder("model", floor=50, speaks_for=("model_files", "model_versions", "api_answers"))
 def mark_models(plan: Plan, tx: Tx, mark: Mark) -> None:
     """Keep every model version's objects, and pin the runs and versions that it or its evidence came from."""
     for row in tx.stream("SELECT digest FROM model_files"):

@@ -13,6 +13,8 @@ from .values import ModelVersion
 if TYPE_CHECKING:
     import numpy as np
 
+    from .flavours.api import Usage
+
 
 class Loaded:
     """A model version ready to answer. Safe to call from several threads."""
@@ -41,6 +43,11 @@ class Loaded:
         by_row = getattr(self._predictor, "predict_rows", None)
         outputs = by_row(good) if by_row else self._predictor.predict(columns_from_rows(self.contract.inputs, good))
         return rows_from_columns(self.contract.outputs, outputs)
+
+    def usage(self) -> Usage | None:
+        """Return what an API was asked since it was opened and what that cost; None for every other model."""
+        told = getattr(self._predictor, "usage", None)
+        return None if told is None or self.version.flavour != "api" else told()
 
     def predict_columns(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Return the outputs as arrays by name, shape (rows,), for input columns of a frame or dict.

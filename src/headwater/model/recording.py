@@ -10,6 +10,7 @@ from headwater.errors import HeadwaterError, InvalidInputError
 from headwater.lake import resolve, scan
 from headwater.project import Project
 
+from .answers import PaidAnswers
 from .columns import input_columns, take
 from .flavours import api, files_of
 from .flavours.files import ANSWERS
@@ -43,9 +44,9 @@ def record_answers(
 ) -> Recorded:
     """Ask the API of a version for each row of a dataset, and return the new version that keeps the answers.
 
-    It is asked from here, with the credentials of this process's environment. Rows that are recorded are not asked
-    again. What was answered is kept also when the vendor, the cost, a fault or ^C ends it early. ``tell`` is called
-    with rows done and in all.
+    It is asked from here, with the credentials of this process's environment. Rows that are recorded, or were paid for
+    in a measurement, are not asked again. What was answered is kept also when the vendor, the cost, a fault or ^C ends
+    it early, and for the next time when the process is killed. ``tell`` is called with rows done and in all.
 
     Raises:
         NotFoundError: there is no such version or data.
@@ -60,7 +61,7 @@ def record_answers(
     table = scan(project, source.ref, columns=[field.name for field in fields], where=where)
     columns = take(input_columns(fields, table), slice(0, limit))
     files = files_of(version, project.objects.get, "api")
-    predictor = api.load(files, version.contract, version.trusted, keep=True)
+    predictor = api.load(files, version.contract, version.trusted, keep=PaidAnswers(project, api.asked_name(files)))
     before = len(predictor.recorded)
     ended: BaseException | None = None
     rows = len(next(iter(columns.values())))

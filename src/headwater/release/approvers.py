@@ -30,8 +30,8 @@ def require_may_approve(actor: Actor, rules: ChannelRules, request: ReleaseReque
             "to the server",
             request,
         )
-    if rules.roles and not {"admin", *rules.roles} & set(actor.roles):
-        wanted = " or ".join(rules.roles)
+    if rules.who and not {"admin", *rules.who} & set(actor.roles):
+        wanted = " or ".join(rules.who)
         raise _denied(f"{actor.name} does not have the role {wanted} that {request.channel} demands", request)
 
 

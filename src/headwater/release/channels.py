@@ -21,18 +21,30 @@ if TYPE_CHECKING:
 class ChannelState(msgspec.Struct, frozen=True, kw_only=True):
     """A channel of a model: the release in force (None before the first), and its rules.
 
-    ``gates`` are as they are written in headwater.toml; a table is its JSON.
+    ``approvals`` people must say yes, of whom ``places`` says how many of which role, where it matters. ``gates`` are
+    as they are written in headwater.toml; a table is its JSON.
     """
 
     model: str
     channel: str
     release: Release | None
     approvals: int
+    places: dict[str, int]
     roles: tuple[str, ...]
     not_author: bool
     authenticated: bool
     measured: bool
     gates: tuple[str, ...]
+
+    @property
+    def demands(self) -> str:
+        """The approvals that the channel demands, in words; empty where it demands none."""
+        if not self.approvals:
+            return ""
+        said = ", ".join(f"{count} {role}" for role, count in self.places.items()) or str(self.approvals)
+        said += f" by {' or '.join(self.roles)}" if self.roles else ""
+        said += ", not the author" if self.not_author else ""
+        return said + (", signed in" if self.authenticated else "")
 
 
 @operation("release.channels", needs="release:read")
@@ -72,7 +84,8 @@ def _state(project: Project, model: str, channel: str, release: Release | None) 
         model=model,
         channel=channel,
         release=release,
-        approvals=rules.approvals,
+        approvals=rules.people,
+        places=rules.places,
         roles=rules.roles,
         not_author=rules.not_author,
         authenticated=rules.authenticated,

@@ -19,6 +19,7 @@ from .controller import Asked, Channel, Rollout, history, release
 from .controller_rules import CanaryRules, shares_of
 from .moving import move_channel
 from .rules import ChannelRules
+from .seats import seated
 from .values import Approval, GateResult, ReleaseRequest
 
 if TYPE_CHECKING:
@@ -55,17 +56,17 @@ def read_channel(tx: Tx, model: str, channel: str) -> Channel:
     )
 
 
-def asked_of(request: ReleaseRequest, needs: int) -> Asked:
-    """Return a request as the state machine sees it; each person counts once, however the name is spelt."""
-    yes = {" ".join(each.by.split()).casefold() for each in request.approvals if each.decision == "approve"}
+def asked_of(request: ReleaseRequest, rules: ChannelRules) -> Asked:
+    """Return a request as the state machine sees it: ``yes`` are the people who fill a place that the rules demand."""
+    needs = max(request.needs, rules.people)
     return Asked(
         id=request.id,
         version=request.version,
         replaces=request.replaces,
         kind=request.kind,
         status=request.status,
-        needs=max(request.needs, needs),
-        yes=frozenset(yes),
+        needs=needs,
+        yes=seated(request.approvals, rules, needs).yes,
     )
 
 
@@ -76,7 +77,7 @@ def release_asked(tx: WriteTx, request: ReleaseRequest, rules: ChannelRules, bec
         ConflictError: it waits for more, the channel moved since it was judged, or a canary is under way.
     """
     before = read_channel(tx, request.model, request.channel)
-    after = release(before, asked_of(request, rules.approvals), shares_of(rules.canary))
+    after = release(before, asked_of(request, rules), shares_of(rules.canary))
     return record(tx, request.model, request.channel, before, after, because, rules.canary)
 
 

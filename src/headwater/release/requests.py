@@ -22,7 +22,8 @@ from .controller_rows import Because, asked_of, read_channel, release_asked
 from .gates import GateReader, read_gates
 from .rows import read_request
 from .rules import ChannelRules, channel_rules
-from .values import GateResult, ReleaseRequest
+from .seats import seated
+from .values import GateResult, ReleaseRequest, by_role
 
 if TYPE_CHECKING:
     from headwater.ledger import WriteTx
@@ -49,17 +50,17 @@ def request_release(
     wanted = get_model_version(project, version)
     _require_files(project, wanted)
     rules = channel_rules(project.settings, wanted.model, channel)
-    if rules.approvals <= 0:
+    if rules.people <= 0:
         require_may_move(project.actor, rules, channel)
     with project.ledger.write() as tx:
         champion = _champion(tx, wanted.model, channel)
         _require_news(tx, wanted, channel, champion)
         gates = _gates(tx, project, rules, wanted, channel, champion)
-        request = _record(tx, project.actor, wanted, channel, kind, reason, rules.approvals, champion, gates)
+        request = _record(tx, project.actor, wanted, channel, kind, reason, rules, champion, gates)
         why = _closed_because(gates)
         if why:
             _end(tx, request, "closed", why, gates)
-        elif rules.approvals <= 0:
+        elif rules.people <= 0:
             _release(tx, project.actor, rules, read_request(tx, request), gates)
         tx.announce("request", f"request:{request}")
         return read_request(tx, request)
@@ -138,9 +139,11 @@ def still_releasable(tx: WriteTx, project: Project, request: str) -> tuple[Relea
     rules = channel_rules(project.settings, found.model, found.channel)
     found = as_counted(found, rules, wanted)
     gates = _gates(tx, project, rules, wanted, found.channel, _champion(tx, found.model, found.channel))
-    asked = asked_of(found, rules.approvals)
+    asked = asked_of(found, rules)
     if len(asked.yes) < asked.needs:
-        return found, gates, f"{len(asked.yes)} of {asked.needs} approvals count by the rules of {found.channel} now"
+        said = f"{len(asked.yes)} of {asked.needs} approvals count by the rules of {found.channel} now"
+        missing = by_role(seated(found.approvals, rules, asked.needs).lacks) if rules.who else ""
+        return found, gates, f"{said}: missing are {missing}" if missing else said
     return found, gates, _closed_because(gates)
 
 
@@ -155,8 +158,10 @@ def _settle(
     """Release a request that has the approvals it needs, or close it where a gate has closed since."""
     # Rules may have changed since it was asked for: the stricter number holds, and only who may approve now counts.
     request = as_counted(request, rules, wanted)
-    asked, now = asked_of(request, rules.approvals), read_channel(tx, request.model, request.channel)
+    asked, now = asked_of(request, rules), read_channel(tx, request.model, request.channel)
     if settle(now, asked, gates_open=True) == "waiting":
+        lacks = seated(request.approvals, rules, asked.needs).lacks
+        tx.execute("UPDATE release_requests SET lacks = ? WHERE id = ?", (documents.dump(lacks), request.id))
         tx.announce("request", request.ref)
         return
     gates = _gates(tx, project, rules, wanted, request.channel, champion)
@@ -220,7 +225,7 @@ def _record(
     channel: str,
     kind: ReleaseKind,
     reason: str,
-    needs: int,
+    rules: ChannelRules,
     champion: ModelVersion | None,
     gates: tuple[GateResult, ...],
 ) -> str:
@@ -237,7 +242,8 @@ def _record(
         requested_by=actor.name,
         claimed=int(actor.claimed),
         requested_at=tx.now,
-        needs=needs,
+        needs=rules.people,
+        lacks=documents.dump(seated((), rules, rules.people).lacks),
         replaces=champion.id if champion else None,
         status="waiting",
         why="",
@@ -267,7 +273,7 @@ def _decide(tx: WriteTx, actor: Actor, request: ReleaseRequest, decision: Decisi
 
 def _end(tx: WriteTx, request: str, status: str, why: str, gates: tuple[GateResult, ...]) -> None:
     changed = tx.execute(
-        "UPDATE release_requests SET status = ?, why = ?, decided_at = ?, gates = ? "
+        "UPDATE release_requests SET status = ?, why = ?, decided_at = ?, gates = ?, lacks = '[]' "
         "WHERE id = ? AND status = 'waiting'",
         (status, why, tx.now, documents.dump(gates), request),
     )
@@ -288,7 +294,7 @@ def _require_waiting(request: ReleaseRequest) -> None:
 
 def _moved_since(tx: WriteTx, request: ReleaseRequest, rules: ChannelRules, champion: ModelVersion | None) -> str:
     now = read_channel(tx, request.model, request.channel)
-    if settle(now, asked_of(request, rules.approvals), gates_open=True) != "moved":
+    if settle(now, asked_of(request, rules), gates_open=True) != "moved":
         return ""
     points = f"points to {champion.label} now" if champion else "points to nothing now"
     return f"{request.channel} {points}, which is not what this request was judged against; ask again"

@@ -46,7 +46,7 @@ def rollback(project: Project, model: str, channel: str, *, to: str | None = Non
     with project.ledger.write() as tx:
         before = read_channel(tx, model, channel)
         wanted = _named(tx, model, to) if to else None
-        after = _back(before, model, channel, wanted, forward=not rules.approvals and not rules.gates)
+        after = _back(before, model, channel, wanted, forward=not rules.people and not rules.gates)
         because = Because(actor=project.actor, reason=reason, kind="rollback")
         identifier = record(tx, model, channel, before, after, because)
         row = tx.one(f"SELECT {RELEASE} FROM releases WHERE id = ?", (identifier,))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REQUEST = (
     "id, model, version, number, channel, kind, reason, requested_by, claimed, requested_at, needs, replaces, status, "
-    "why, gates"
+    "why, gates, lacks"
 )
 RELEASE = (
     "id, seq, model, channel, version, number, previous, previous_number, kind, request, person, claimed, reason, "
@@ -62,6 +62,7 @@ def requests_of(tx: Tx, rows: Sequence[Row]) -> list[ReleaseRequest]:
             claimed=bool(row.claimed),
             requested_at=row.requested_at,
             needs=row.needs,
+            lacks=tuple(documents.parse(row.lacks)),
             why=row.why,
             replaces=row.replaces,
             gates=gates_of(row.gates),

@@ -18,19 +18,42 @@ class ChannelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The rules of one channel; a channel that is not declared demands nothing.
 
     ``approvals`` people must say yes, each holding one of ``roles`` (an admin holds all) where some are named, and
-    none of them the version's author or the requester while ``not_author``. ``authenticated`` takes no claimed names,
-    so that only a server can move the channel. ``measured`` counts only evidence that an operation measured, none whose
-    figures somebody brought. ``gates`` are texts or tables (``headwater.release.gates``).
+    none of them the version's author or the requester while ``not_author``. Written by role, as in
+    ``{reviewer = 1, owner = 1}``, so many of each must, and a person counts once, for one role. ``authenticated`` takes
+    no claimed names, so that only a server can move the channel. ``measured`` counts only evidence that an operation
+    measured, none whose figures somebody brought. ``gates`` are texts or tables (``headwater.release.gates``).
     ``canary`` says how a version's share of requests grows (``headwater.release.controller_rules``).
     """
 
-    approvals: int = 0
+    approvals: int | dict[str, int] = 0
     not_author: bool = True
     roles: tuple[str, ...] = ()
     authenticated: bool = False
     measured: bool = False
     gates: tuple[GateDeclaration, ...] = ()
     canary: CanaryRules = CanaryRules()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.approvals, dict):
+            if self.roles:
+                raise ValueError("approvals names roles already: leave out roles, or make approvals a number")
+            if not all(role and count >= 1 for role, count in self.approvals.items()):
+                raise ValueError("approvals by role are a role and how many, at least 1: {reviewer = 1, owner = 1}")
+
+    @property
+    def people(self) -> int:
+        """How many people must say yes."""
+        return sum(self.places.values()) if isinstance(self.approvals, dict) else self.approvals
+
+    @property
+    def places(self) -> dict[str, int]:
+        """How many of each role; empty where the channel demands a number of people alone."""
+        return self.approvals if isinstance(self.approvals, dict) else {}
+
+    @property
+    def who(self) -> tuple[str, ...]:
+        """The roles of which an approver holds one; empty where anybody may be."""
+        return tuple(self.places) or self.roles
 
 
 def channel_rules(settings: Settings, model: str, channel: str) -> ChannelRules:

@@ -24,9 +24,8 @@ def say_request(tx: Tx, fact: Mapping[str, Any]) -> str:
         return str(fact["ref"])
     what = f"{request.model} v{request.number} → {request.channel}"
     if request.status == "waiting":
-        missing = request.needs - sum(each.decision == "approve" for each in request.approvals)
-        wanted = f"{missing} approval{'' if missing == 1 else 's'}"
-        return f"{what} waits for {wanted}; {request.requested_by} asks: {request.reason} (request {request.id})"
+        asks = f"{request.requested_by} asks: {request.reason} (request {request.id})"
+        return f"{what} waits for {request.waits_for}; {asks}"
     return f"{what} is {request.status}{f': {request.why}' if request.why else ''} (request {request.id})"
 
 

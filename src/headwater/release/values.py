@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -37,7 +39,9 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``waiting``: gates open, approvals missing. ``released``: done. ``rejected``: somebody said no.
     ``closed``: a gate is closed, or the channel moved since; ``why`` says it in a sentence.
     ``replaces`` is the version (id) the channel pointed to when it was asked for. A released ``canary`` began as a
-    rollout of the same id; ``release`` is there once the channel moved.
+    rollout of the same id; ``release`` is there once the channel moved. ``lacks``, while it waits, has an entry for
+    each approval that was missing after the last decision: who may give it, as ``owner`` or ``reviewer or owner``, ''
+    where anybody may.
     """
 
     id: str
@@ -51,6 +55,7 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     claimed: bool
     requested_at: int
     needs: int
+    lacks: tuple[str, ...] = ()
     kind: Literal["direct", "canary"] = "direct"
     why: str = ""
     replaces: str | None = None
@@ -62,6 +67,22 @@ class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> str:
         """The text that names this request in announcements."""
         return f"request:{self.id}"
+
+    @property
+    def waits_for(self) -> str:
+        """What is missing, in words; empty where nothing is."""
+        return waits_for(self.lacks) if self.lacks else ""
+
+
+def waits_for(lacks: Sequence[str]) -> str:
+    """Return missing approvals in words: ``2 approvals (1 reviewer, 1 owner)``; see ``ReleaseRequest.lacks``."""
+    said = f"{len(lacks)} approval{'' if len(lacks) == 1 else 's'}"
+    return f"{said} ({by_role(lacks)})" if any(lacks) else said
+
+
+def by_role(lacks: Sequence[str]) -> str:
+    """Return how many of which role are missing: ``1 reviewer, 1 owner``."""
+    return ", ".join(f"{count} {role or 'of anybody'}" for role, count in Counter(lacks).items())
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):

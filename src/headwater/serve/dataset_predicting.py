@@ -19,7 +19,7 @@ from headwater.errors import InvalidInputError
 from headwater.lake import Entry, find_head, iter_files, put_files, put_table, resolve, scan
 from headwater.lake.batches import Block, parquet_files
 from headwater.lake.names import check_dataset_name
-from headwater.model import ContractError, Loaded, load
+from headwater.model import ContractError, Loaded, get_model_version, load_to_measure
 from headwater.model.contract import BYTES, NESTED, Field
 from headwater.model.media import to_base64
 from headwater.project import Project
@@ -78,7 +78,7 @@ def predict_dataset(
         ContractError: a row does not keep the contract, unless ``keep_refused``; nothing is published then.
         InvalidInputError: an input of the contract is no column of the data, or a kept column has an output's name.
     """
-    loaded = load(project, model)
+    loaded = load_to_measure(project, get_model_version(project, model))
     target = into or f"{loaded.version.model}-predictions"
     check_dataset_name(target)
     version = resolve(project, data)

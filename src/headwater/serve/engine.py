@@ -93,11 +93,13 @@ class Engine:
         occurred_at: int | None = None,
         channel: str = "",
         caller: str = "",
+        key: str = "",
     ) -> Answer:
         """Return the answer to some rows; what the model's policy keeps of it is durable when it returns.
 
         ``occurred_at`` (UTC microseconds, now unless given) is when what the rows describe happened; ``channel`` is the
-        usual one unless given; ``caller`` is who asks.
+        usual one unless given; ``caller`` is who asks. Requests of the same ``key`` are answered by the same version
+        while a canary grows (``Fleet.find``).
 
         Raises:
             NotFoundError: there is no such model, or nothing was released to the channel.
@@ -105,7 +107,7 @@ class Engine:
             InvalidInputError: there is no row, or too many for one request.
             StorageError: the answer could not be kept, so it is not given.
         """
-        deployment = self._deployment(model, channel or self.channel_of(model))
+        deployment = self._deployment(model, channel or self.channel_of(model), key)
         now = self.project.clock()
         when = now if occurred_at is None else checked_moment(occurred_at)
 
@@ -134,6 +136,7 @@ class Engine:
         occurred_at: int | None = None,
         channel: str = "",
         caller: str = "",
+        key: str = "",
         deadline_s: float = float("inf"),
         alone: bool = False,
         deployment: Deployment | None = None,
@@ -150,10 +153,10 @@ class Engine:
         """
         where = channel or self.channel_of(model)
         if deployment is None and self._thread is not None and self.offered(model):
-            deployment = self._fleet.ready(model, where)
+            deployment = self._fleet.ready(model, where, key)
         if deployment is None:
             deployment = await asyncio.get_running_loop().run_in_executor(
-                self._threads(), self._deployment, model, where
+                self._threads(), self._deployment, model, where, key
             )
         now = self.project.clock()
         when = now if occurred_at is None else checked_moment(occurred_at)
@@ -187,13 +190,13 @@ class Engine:
             )
         return known[0]
 
-    def deployment(self, model: str, channel: str = "") -> Deployment:
-        """Return what answers for a model on a channel, the usual one unless given.
+    def deployment(self, model: str, channel: str = "", key: str = "") -> Deployment:
+        """Return what answers a request of a key for a model on a channel, the usual one unless given.
 
         Raises:
             NotFoundError: there is no such model, or nothing was released to the channel.
         """
-        return self._deployment(model, channel or self.channel_of(model))
+        return self._deployment(model, channel or self.channel_of(model), key)
 
     def answered_by(self, answer: Answer) -> Deployment:
         """Return what gave an answer of this engine a moment ago.
@@ -299,12 +302,12 @@ class Engine:
         notice = self._fleet.notice()
         return msgspec.structs.replace(answer, notice=notice) if notice else answer
 
-    def _deployment(self, model: str, channel: str) -> Deployment:
+    def _deployment(self, model: str, channel: str, key: str = "") -> Deployment:
         if not self.offered(model):
             raise NotFoundError(f"this server answers for {', '.join(sorted(self.offers or ()))}, not for '{model}'.")
         if self._thread is None:
             self._fleet.follow_if_due(self.project)
-        return self._fleet.find(self.project, model, channel)
+        return self._fleet.find(self.project, model, channel, key)
 
     def _read(
         self, deployment: Deployment, rows: Sequence[dict[str, Any]] | bytes, occurred_at: int, caller: str

@@ -26,6 +26,7 @@ from .openapi import openapi_document
 from .outcomes import record_outcomes
 from .page import Page
 from .replies import Reply
+from .traffic import key_of
 from .values import Answer, Outcome
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class Endpoints:
             occurred_at=_moment(asked.occurred_at),
             channel=asked.channel,
             caller=caller,
+            key=key_of(scope["headers"]),
             deadline_s=deadline_s,
             alone=self.engine.gate.under_way == 1,
         )
@@ -203,7 +205,8 @@ class Endpoints:
         from starlette.requests import Request
 
         channel = Request(scope).query_params.get("channel", "")
-        deployed = await run_in_threadpool(self.engine.deployment, scope["path_params"]["model"], channel)
+        key = key_of(scope["headers"])
+        deployed = await run_in_threadpool(self.engine.deployment, scope["path_params"]["model"], channel, key)
         version = deployed.version
         return {
             "model": version.model,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.model import openapi_components
 
+from .traffic import KEY_HEADER, LONGEST_KEY
+
 if TYPE_CHECKING:
     from .deployments import Deployment
     from .engine import Engine
@@ -62,6 +64,7 @@ def _predict_path(deployed: Deployment) -> dict[str, Any]:
         "post": {
             "operationId": f"predict_{model}",
             "summary": f"{model} {deployed.label}: {deployed.version.description}",
+            "parameters": [_KEY],
             "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
             "responses": {
                 "200": {"description": "one answer per row", "content": {"application/json": {"schema": answer}}},
@@ -80,6 +83,7 @@ def _file_path(deployed: Deployment) -> dict[str, Any]:
         "post": {
             "operationId": f"predict_file_{deployed.model}",
             "summary": f"a file of rows for {deployed.model} {deployed.label}, answered by a file of the same form",
+            "parameters": [_KEY],
             "requestBody": {"required": True, "content": content},
             "responses": {
                 "200": {"description": "a row per row: the prediction's id and the outputs", "content": content},
@@ -96,6 +100,13 @@ def _failure(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+_KEY: dict[str, Any] = {
+    "name": KEY_HEADER.decode(),
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": LONGEST_KEY},
+    "description": "requests of the same key are answered by the same version while a canary grows",
+}
 _ERROR: dict[str, Any] = {
     "type": "object",
     "required": ["error"],

@@ -21,8 +21,11 @@ def predict(
     *,
     occurred_at: int | None = None,
     channel: str = "production",
+    key: str = "",
 ) -> Answer:
     """Return a model's answer to some rows; each is kept as a prediction before it is given.
+
+    While a canary grows, calls of the same ``key`` are answered by the same version; without one chance decides.
 
     Raises:
         NotFoundError: there is no such model, or nothing was released to the channel.
@@ -30,7 +33,8 @@ def predict(
         StorageError: the answer could not be kept, so it is not given.
     """
     with closing(Engine(cast(LocalProject, project))) as engine:  # a shadow's copy is computed by a thread of its own
-        return engine.predict(model, rows, occurred_at=occurred_at, channel=channel, caller=project.actor.name)
+        caller = project.actor.name
+        return engine.predict(model, rows, occurred_at=occurred_at, channel=channel, caller=caller, key=key)
 
 
 @operation("serve.list", needs="serve:read")

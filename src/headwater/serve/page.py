@@ -20,6 +20,7 @@ from headwater.model.value_checks import expectation
 
 from .doors.csv_rows import typed
 from .replies import Reply
+from .traffic import key_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -97,7 +98,7 @@ class Page:
             if first is None:
                 return None
             model, channel = first.model, first.channel
-        return await run_in_threadpool(self._engine.deployment, model, channel)
+        return await run_in_threadpool(self._engine.deployment, model, channel, key_of(scope["headers"]))
 
     async def _draw(
         self,

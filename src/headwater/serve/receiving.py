@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from headwater import canonical
-from headwater.errors import InvalidInputError, UnavailableError
+from headwater.errors import ConflictError, InvalidInputError, UnavailableError
 from headwater.ids import parse
 from headwater.lake.turns import in_turn
 from headwater.model import Execution, ModelVersion, get_model_version
@@ -23,6 +23,8 @@ from .recent import recent_ids
 from .settings import read_settings
 
 MOST = 10_000
+_RECEIVING = "predictions_received"
+"""The counter whose row whoever receives on Postgres holds; it counts the calls."""
 
 
 class MadePrediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +53,9 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 def receive_predictions(project: Project, predictions: Sequence[MadePrediction], execution: Execution) -> Received:
     """Keep predictions that were computed elsewhere, each once however often it is sent.
 
-    Of their inputs is kept what the model's policy and the contract's personal fields leave. Servers on one machine
-    receive one call after the other: a call and its repetition must not both find the predictions unknown.
+    Of their inputs is kept what the model's policy and the contract's personal fields leave. Servers receive one call
+    after the other, on one machine and on several: a call and its repetition must not both find the predictions
+    unknown.
 
     Raises:
         InvalidInputError: there are too many, an id is none, or bytes are not canonical.
@@ -87,11 +90,40 @@ def receive_predictions(project: Project, predictions: Sequence[MadePrediction],
     with in_turn(project, recording.PREDICTIONS.name, "receive") as in_time:
         if not in_time:
             raise UnavailableError("this server is busy with predictions that others sent: send them again.")
-        known = known_predictions(project, ids)
-        new = [identifier for identifier in events if identifier not in known]
-        project.events.append(recording.PREDICTIONS.name, [events[identifier] for identifier in new])
+        new = _append_new(project, events)
         recent_ids(project.events).add(new)
     return Received(kept=len(new), known=len(predictions) - len(new))
+
+
+def _append_new(project: Project, events: dict[str, dict[str, Any]]) -> list[str]:
+    """Append those events, by the ids of their predictions, that are not there yet; return their ids.
+
+    A project in a folder is of one machine, whose turn the caller has. Servers that share Postgres may be on several:
+    each holds a row of the ledger from before it looks until its rows are committed with it, so that of a call and
+    its repetition the second looks when the first is there.
+    """
+    if project.ledger.dialect != "postgres":
+        new = _unknown(project, events)
+        project.events.append(recording.PREDICTIONS.name, [events[each] for each in new])
+        return new
+    try:
+        return _append_new_alone(project, events, alone=False)
+    except ConflictError:
+        # Not of these rows: a hook of the ledger recorded packs meanwhile (events.table).
+        return _append_new_alone(project, events, alone=True)
+
+
+def _append_new_alone(project: Project, events: dict[str, dict[str, Any]], *, alone: bool) -> list[str]:
+    with project.ledger.write(alone=alone) as tx:
+        tx.next(_RECEIVING)
+        new = _unknown(project, events)
+        project.events.append_within(tx, recording.PREDICTIONS.name, [events[each] for each in new])
+    return new
+
+
+def _unknown(project: Project, events: dict[str, dict[str, Any]]) -> list[str]:
+    known = known_predictions(project, list(events))
+    return [each for each in events if each not in known]
 
 
 def _keeping(project: Project, version: ModelVersion) -> Keeping:

@@ -7,17 +7,25 @@ route it follows does not name.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from headwater.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from headwater.ledger import Row, Tx
 
 WHOLE = 10_000
 """Shares are of so many requests, so that they are whole numbers: 5 % is 500."""
+
+KEY_HEADER = b"x-headwater-key"
+"""By this header of a request a caller says whom or what it is about: a user, an order. It is not kept."""
+
+LONGEST_KEY = 200
+"""A key has at most so many bytes."""
 
 Key = tuple[str, str]
 
@@ -97,6 +105,23 @@ def picked(route: Route, key: str) -> str:
     if route.kind != "canary" or not route.share:
         return route.stable
     return route.candidate if place_of(route.rollout, key) < route.share else route.stable
+
+
+def key_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the key that the head of a request names, '' where it names none.
+
+    Raises:
+        InvalidInputError: it is longer than ``LONGEST_KEY`` bytes.
+    """
+    for name, value in headers:
+        if name == KEY_HEADER:
+            if len(value) > LONGEST_KEY:
+                raise InvalidInputError(
+                    f"the header {KEY_HEADER.decode()} has {len(value):,} bytes, and a key at most {LONGEST_KEY}: send "
+                    "a digest of it."
+                )
+            return value.decode("utf-8", "surrogateescape")
+    return ""
 
 
 def place_of(rollout: str, key: str) -> int:

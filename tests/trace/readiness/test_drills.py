@@ -9,13 +9,15 @@ import pytest
 
 from headwater.check import publish_tables
 from headwater.check.drilling import drill_checks
-from headwater.errors import InvalidInputError, NotFoundError
+from headwater.errors import InvalidInputError, NotFoundError, RefusedError
 from headwater.lake import add_table
-from headwater.model import Loaded, ModelVersion
+from headwater.model import Loaded, ModelFile, ModelVersion, register, trust
 from headwater.monitor import run_monitor
 from headwater.project import LocalProject, Project
 from headwater.serve import Outcome, predict, record_outcomes
-from headwater.trace.readiness import drill_data_checks, drill_example, drill_spec, model_readiness
+from headwater.trace.readiness import drill_data_checks, drill_example, drill_spec, drills, model_readiness
+from tests.model.made import api_files, made
+from tests.model.vendors import Vendor
 from tests.projects import make_local
 from tests.serve.models import add_version, point, row, training
 
@@ -211,3 +213,26 @@ def test_monitors_over_production_score_until_an_alarm_opens(ready: LocalProject
 
     drifted = model_readiness(ready, version.id).test("Mo3")
     assert (drifted.points, "delay" in drifted.found) == (0, True)
+
+
+def test_an_external_api_is_sent_no_rows_for_a_drill(
+    sqlite_project: LocalProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Vendor() as vendor:
+        description = api_files(vendor.url, allow_private=True)["api.json"]
+        digest = sqlite_project.objects.put(description)
+        file = ModelFile(name="api.json", digest=digest, size=len(description), flavour="api")
+        version = register(sqlite_project, "vendor", files=[file], contract=made("api").contract)
+        trust(sqlite_project, version.label, reason="ours")
+        point(sqlite_project, version)
+        predict(sqlite_project, "vendor", [{"hour": 17}])
+
+        with pytest.raises(RefusedError, match=r"external API.*Not measured therefore.*hw model record vendor@v1"):
+            drill_spec(sqlite_project, version.label)
+        example = drill_example(sqlite_project, version.label).body
+        assert len(vendor.asked) == 1
+        assert "an external API is sent no rows for a drill" in example["sentence"] and example["equal"] is False
+
+        monkeypatch.setattr(drills, "require_own", lambda *_: None)  # planted: as for a model of our own
+        drill_spec(sqlite_project, version.label)
+        assert len(vendor.asked) > 1

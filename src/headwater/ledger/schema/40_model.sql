@@ -46,3 +46,12 @@ CREATE TABLE IF NOT EXISTS model_files (
     PRIMARY KEY (version, name)
 );
 CREATE INDEX IF NOT EXISTS model_files_digest ON model_files (digest);
+-- what HTTP APIs answered while they were measured or recorded, from when it arrived (model/answers.py)
+CREATE TABLE IF NOT EXISTS api_answers (
+    asked TEXT NOT NULL,         -- digest of how the API is asked: address, headers, body, where the answer is
+    inputs TEXT NOT NULL,        -- digest of the row
+    brought INTEGER NOT NULL,    -- 1: a caller told it, 0: an operation of this project asked
+    answer TEXT NOT NULL,        -- JSON
+    recorded_at INTEGER NOT NULL,
+    PRIMARY KEY (asked, inputs, brought)
+);

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS release_requests (
     claimed INTEGER NOT NULL,
     requested_at INTEGER NOT NULL,
     needs INTEGER NOT NULL,      -- approvals the channel demanded when asked
+    lacks TEXT NOT NULL,         -- JSON list, an entry per approval missing while it waits (release/seats.py)
     replaces TEXT,               -- version the channel pointed to when asked
     status TEXT NOT NULL,        -- waiting, then once and for all released, rejected or closed
     why TEXT NOT NULL,

@@ -10,7 +10,8 @@
 
 ``{"$input": NAME}`` stands for a value of the row; ``answer`` holds a JSON pointer (RFC 6901) for each raw output.
 ``answers.jsonl`` has a line for each row that was asked before, by the digest of its inputs; such a row is not asked
-again, so that what was measured once can be measured again without a network, and for nothing.
+again, so that what was measured once can be measured again without a network, and for nothing. What is asked to
+measure or to record is kept elsewhere as it arrives (``model.answers``).
 
 Asking sends rows, and secrets of the environment, to where the description says: so nobody is asked before an admin
 trusted the description, by its digest (``api:DIGEST``), as one trusts code. Recorded answers need no trust.
@@ -22,13 +23,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
 
 from headwater.canonical import digest, digest_of
-from headwater.errors import CorruptError, InvalidInputError, RefusedError, UnavailableError
+from headwater.errors import CorruptError, HeadwaterError, InvalidInputError, RefusedError, UnavailableError
 from headwater.ingest.fetching import require_no_secrets, split_url
 
 from ..contract import Contract
@@ -41,6 +42,9 @@ FORMAT = "headwater-api/1"
 MANIFEST = "api.json"
 MOST_RETRIES = 10
 LONGEST_WAIT_S = 300.0
+KEEP_S = 0.25
+"""Answers wait no longer than this to be kept: a machine that goes down loses what was paid for in that time."""
+
 MOST_HEADERS, LONGEST_HEADER = 50, 8_192
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -81,6 +85,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
+class Kept(Protocol):
+    """Where answers are kept as they arrive, by the digest of the row."""
+
+    def find(self, rows: Sequence[str]) -> dict[str, dict[str, Any]]: ...
+    def add(self, answers: Mapping[str, dict[str, Any]]) -> None: ...
+
+
 def save(model: Any, contract: Contract) -> dict[str, bytes]:
     """Return the files of an API: its description, and the answers that were recorded.
 
@@ -105,10 +116,16 @@ def trust_name(files: Files) -> str:
     return f"api:{digest(files[MANIFEST])}"
 
 
-def load(files: Files, contract: Contract, trusted: Sequence[str] = (), *, keep: bool = False) -> ApiPredictor:
+def asked_name(files: Files) -> str:
+    """Return what names the answers of an API: equal where the same is asked of the same address, at whatever rate."""
+    api = _read(files)
+    return digest_of([api.url, api.headers, api.body, api.answer])
+
+
+def load(files: Files, contract: Contract, trusted: Sequence[str] = (), *, keep: Kept | None = None) -> ApiPredictor:
     """Return what asks the API where its description is ``trusted``, and answers recorded rows in any case.
 
-    With ``keep``, what is answered is kept in memory beside what was recorded.
+    With ``keep``, what is answered is kept there as it arrives, and what was kept before is not asked again.
 
     Raises:
         CorruptError: a file cannot be read.
@@ -145,7 +162,7 @@ class ApiPredictor:
         contract: Contract,
         *,
         may_ask: bool = False,
-        keep: bool = False,
+        keep: Kept | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -158,6 +175,8 @@ class ApiPredictor:
         self._guard = threading.Lock()
         self._next_at = 0.0
         self._calls = self._from_record = 0
+        self._not_kept: dict[str, dict[str, Any]] = {}  # answers that arrived since the last were kept
+        self._kept_at = clock()
 
     def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """Return each contract output, shape (rows,), for typed input columns of shape (rows,).
@@ -169,13 +188,22 @@ class ApiPredictor:
         """
         from ..columns import rows_from_columns
 
+        rows = rows_from_columns(self._contract.inputs, columns)
+        keys = [digest_of(row) for row in rows]
+        self._find(keys)
         asked: dict[str, dict[str, Any]] = {}
-        found = [self._answer(row, asked) for row in rows_from_columns(self._contract.inputs, columns)]
+        known = len(self._recorded)
+        try:
+            found = [self._answer(row, key, asked) for row, key in zip(rows, keys, strict=True)]
+        except HeadwaterError as error:
+            raise self._told(error, len(self._recorded) - known) from error
+        finally:
+            self._write()
         return self._named({name: _column([each[name] for each in found]) for name in self._api.answer})
 
     @property
     def recorded(self) -> dict[str, dict[str, Any]]:
-        """The answers known by the digest of their inputs: those of the file, with ``keep`` those given since too."""
+        """The answers known by the digest of their inputs: those of the file, with ``keep`` those of rows since too."""
         return dict(self._recorded)
 
     def usage(self) -> Usage:
@@ -183,9 +211,8 @@ class ApiPredictor:
         cost = self._calls * self._api.cost_per_call
         return Usage(calls=self._calls, recorded=self._from_record, cost=cost, currency=self._api.currency)
 
-    def _answer(self, row: dict[str, Any], asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """Return the answer of a row; ``asked`` are those of its batch so far."""
-        key = digest_of(row)
+    def _answer(self, row: dict[str, Any], key: str, asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return the answer of a row, whose digest is ``key``; ``asked`` are those of its batch so far."""
         known = None if self._api.answers == "live" else self._recorded.get(key) or asked.get(key)
         if known is not None:
             self._from_record += 1
@@ -206,8 +233,33 @@ class ApiPredictor:
             retries=self._api.retries, private=self._api.allow_private, before=self._take_turn,
         )  # fmt: skip
         found = {name: _at(told, pointer, name) for name, pointer in self._api.answer.items()}
-        (self._recorded if self._keep else asked)[key] = found
+        if self._keep is None:
+            asked[key] = found
+        else:
+            self._recorded[key] = self._not_kept[key] = found
+            if self._clock() - self._kept_at >= KEEP_S:
+                self._write()
         return found
+
+    def _find(self, keys: list[str]) -> None:
+        """Take in what was kept before of some rows; who asks always (``live``) is told nothing of it."""
+        if self._keep is not None and self._api.answers != "live":
+            self._recorded |= self._keep.find([key for key in dict.fromkeys(keys) if key not in self._recorded])
+            self._kept_at = self._clock()
+
+    def _write(self) -> None:
+        """Keep the answers that wait for it."""
+        if self._keep is not None and self._not_kept:
+            self._keep.add(self._not_kept)
+            self._not_kept = {}
+        self._kept_at = self._clock()
+
+    def _told(self, error: HeadwaterError, kept: int) -> HeadwaterError:
+        """Return an error that also says what was answered before it, and will not be asked again."""
+        if self._keep is None or not kept or self._api.answers == "live":
+            return error
+        more = f" {kept:,} {'answer' if kept == 1 else 'answers'} that came before are kept: run it again, and only"
+        return type(error)(f"{error.message}{more} the other rows are asked.", **error.values)
 
     def _take_turn(self) -> None:
         """Count one call, and wait until the API's rate allows it."""

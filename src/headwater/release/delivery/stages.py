@@ -19,7 +19,7 @@ from headwater.model import ModelVersion, get_model_version
 
 from ..controller_acts import RolloutRecord, list_rollouts
 from ..log import get_release_request, list_release_requests
-from ..values import ReleaseRequest
+from ..values import ReleaseRequest, by_role
 from .candidates import version_made_by
 from .pipeline import ROLLBACK, STAGES, Pipeline
 from .walking import StageFailed, StageWaits, Walk
@@ -276,10 +276,10 @@ def _rollout(walk: Walk) -> RolloutRecord | None:
 
 
 def _standing(request: ReleaseRequest) -> str:
-    missing = request.needs - sum(each.decision == "approve" for each in request.approvals)
-    people = "1 more person" if missing == 1 else f"{missing} more people"
+    people = "1 more person" if len(request.lacks) == 1 else f"{len(request.lacks)} more people"
+    roles = f" ({by_role(request.lacks)})" if any(request.lacks) else ""
     return (
-        f"request {request.id} for {request.model}@v{request.number} → {request.channel} needs {people}. "
+        f"request {request.id} for {request.model}@v{request.number} → {request.channel} needs {people}{roles}. "
         f"Somebody else than {request.requested_by} runs 'hw release approve {request.id} --reason ...' "
         "(or 'reject'); then run this again"
     )

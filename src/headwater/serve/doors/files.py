@@ -22,6 +22,7 @@ from headwater.model.media import to_base64
 
 from ..answering import MOST_ROWS
 from ..replies import Reply
+from ..traffic import key_of
 from .csv_rows import rows_of_csv
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class FileDoor:
             )
         read, write = FORMS[media]
         model = scope["path_params"].get("model") or await self._points.only_model()
-        deployed = await run_in_threadpool(self._engine.deployment, model)
+        deployed = await run_in_threadpool(self._engine.deployment, model, "", key_of(scope["headers"]))
         rows = await run_in_threadpool(read, deployed.loaded.contract, body)
         answer = await self._engine.answer(
             model, rows, channel=deployed.channel, caller=caller, deadline_s=deadline_s, deployment=deployed

@@ -11,6 +11,7 @@ from headwater.errors import InvalidInputError, NotFoundError
 from headwater.model.rendering import open_inference_metadata
 
 from ..replies import Reply
+from ..traffic import key_of
 from .tensors import Tensor, rows_of, tensors_of
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class InferenceDoor:
         from starlette.concurrency import run_in_threadpool
 
         wanted = scope["path_params"]
-        deployed = await run_in_threadpool(self._engine.deployment, wanted["model"], channel)
+        key = key_of(scope["headers"])
+        deployed = await run_in_threadpool(self._engine.deployment, wanted["model"], channel, key)
         version = wanted.get("version", "")
         if version and version.removeprefix("v") != str(deployed.version.number) and version != deployed.version.id:
             raise NotFoundError(

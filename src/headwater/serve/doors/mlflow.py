@@ -13,6 +13,7 @@ import msgspec
 from headwater.errors import InvalidInputError
 
 from ..replies import Reply
+from ..traffic import key_of
 from .csv_rows import distinct, rows_of_csv
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class MlflowDoor:
         from starlette.concurrency import run_in_threadpool
 
         model = await self._points.only_model()
-        deployed = await run_in_threadpool(self._engine.deployment, model)
+        deployed = await run_in_threadpool(self._engine.deployment, model, "", key_of(scope["headers"]))
         contract = deployed.loaded.contract
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"application/json")
         rows = rows_of_csv(contract, body) if kind.startswith(b"text/csv") else rows_of_json(contract, body)

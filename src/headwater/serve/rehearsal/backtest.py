@@ -10,7 +10,7 @@ from typing import Any
 from headwater.errors import InvalidInputError, NotFoundError
 from headwater.evaluate import Evidence, record_evidence
 from headwater.evaluate.values import LEVEL, RESAMPLES
-from headwater.model import Contract, ModelVersion, get_model_version, load_version
+from headwater.model import Contract, ModelVersion, get_model_version, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -55,7 +55,7 @@ def backtest(
     found = read_recorded(project, version.model, channel, start=start, end=end, rows=rows)
     traffic = Traffic(champion=champion, rows=found)
     _require_rows(traffic, version.model, channel)
-    asked = ask(load_version(project, version), [each.inputs for each in traffic.kept if each.inputs is not None])
+    asked = ask(load_to_measure(project, version), [each.inputs for each in traffic.kept if each.inputs is not None])
     answered = [(row, answer) for row, answer in zip(traffic.kept, asked.answers, strict=True) if answer is not None]
     body = {
         "model": version.label,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headwater.evaluate import Evidence, record_evidence
-from headwater.model import Contract, get_model_version, load_version
+from headwater.model import Contract, get_model_version, load_to_measure
 from headwater.operation import operation
 from headwater.project import Project
 
@@ -49,7 +49,7 @@ def replay_calls(
     """
     version = get_model_version(project, model)
     champion = champion_of(project, version.model, channel)
-    loaded = load_version(project, version)
+    loaded = load_to_measure(project, version)
     consumers = list_consumers(project, version.model, channel=channel)
     seen = list_callers(project, version.model, channel=channel, start=start, end=end)
     spans: list[int] = []

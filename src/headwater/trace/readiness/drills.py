@@ -10,6 +10,7 @@ from headwater.check.drilling import drill_checks
 from headwater.errors import HeadwaterError, InvalidInputError, NotFoundError
 from headwater.evaluate import Evidence, record_evidence
 from headwater.model import ContractError, Loaded, ModelVersion, example_row, get_model_version, load_version
+from headwater.model.external import is_external, require_own
 from headwater.operation import operation
 from headwater.project import Project
 from headwater.serve import list_predictions
@@ -71,8 +72,16 @@ def drill_spec(project: Project, model: str) -> Evidence:
     Its answers are of the promised types, loading it again gives the same answers, neither the order nor the number of
     rows in a batch changes them, and rows that break the contract are refused. The body: ``tests`` [{test, passed,
     found}], ``passed``, ``sentence``.
+
+    Raises:
+        RefusedError: it is an external API, which is sent no rows for a drill.
     """
     version = get_model_version(project, model)
+    require_own(
+        version,
+        "whether it answers as its contract says, the same each time and in any batch",
+        f"evaluate it on answers that were asked for on purpose: hw model record {version.label} DATA.",
+    )
     loaded = load_version(project, version)
     rows = _rows(project, version)
     tests = [
@@ -174,7 +183,10 @@ def drill_example(project: Project, model: str) -> Evidence:
             model=version.label,
         )
     prediction = newest[0].id
-    said, equal = _replayed(lambda: replay(project, [prediction]).all_equal)
+    if is_external(version):
+        said, equal = "was not computed again (an external API is sent no rows for a drill; its answer is kept)", False
+    else:
+        said, equal = _replayed(lambda: replay(project, [prediction]).all_equal)
     graph = trace(project, f"prediction:{prediction}")
     sources = sorted(node.ref for node in graph.nodes if node.kind == "version")
     missing = sorted(node.ref for node in graph.nodes if node.missing)
