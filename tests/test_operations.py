@@ -7,7 +7,15 @@ import pytest
 
 from headwater.api.openapi import openapi_document
 from headwater.api.operations import argument_type, call_by_name, load_operations
-from headwater.errors import DeniedError, InvalidInputError, NotFoundError
+from headwater.errors import (
+    ConflictError,
+    DeniedError,
+    InvalidInputError,
+    NotFoundError,
+    as_document,
+    error_classes,
+    from_document,
+)
 from headwater.operation import Operation, operation
 from headwater.project import Actor, LocalProject, Project
 from headwater.project.permissions import GRANTS
@@ -72,3 +80,11 @@ def test_permission_and_audit_apply_at_the_outermost_call_only(sqlite_project: L
         developer.call(Operation("test.inner", "test:admin", inner, True), (), {})
     with sqlite_project.ledger.read() as tx:
         assert [row.operation for row in tx.all("SELECT operation FROM audit ORDER BY id")] == ["test.outer"]
+
+
+def test_an_error_comes_through_the_wire_as_the_class_that_has_its_kind() -> None:
+    class Again(ConflictError):
+        """A subclass without a kind of its own."""
+
+    assert error_classes()["conflict"] is ConflictError
+    assert type(from_document(as_document(Again("somebody was first", at=1)))) is ConflictError

@@ -4,11 +4,11 @@ Works in the project of this folder; prints one JSON object. Each time is the me
 """
 
 import json
-import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from headwater.lake import Entry, Version, commit, diff, list_files
@@ -71,5 +71,5 @@ answer: dict[str, float] = {
 for name, samples in taken.items():
     answer[f"{name}_s"] = statistics.median(wall for wall, _ in samples)
     answer[f"{name}_cpu_s"] = statistics.median(cpu for _, cpu in samples)
-answer["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+answer["peak_mib"] = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 print(json.dumps(answer))

@@ -167,12 +167,13 @@ class UserCodeError(HeadwaterError):
 
 
 def error_classes() -> dict[str, type[HeadwaterError]]:
-    """Return every class of the tree by its kind, so that a client raises what the server raised."""
+    """Return the class of each kind, so that a client raises what the server raised; one without a kind is its base."""
     found: dict[str, type[HeadwaterError]] = {}
     waiting: list[type[HeadwaterError]] = [HeadwaterError]
     while waiting:
         cls = waiting.pop()
-        found[cls.kind] = cls
+        if "kind" in vars(cls):
+            found[cls.kind] = cls
         waiting.extend(cls.__subclasses__())
     return found
 

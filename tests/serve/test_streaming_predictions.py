@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from headwater.ingest import read_proof
-from headwater.lake import scan
+from headwater.lake import find_head, scan
 from headwater.project import LocalProject
-from headwater.serve import predict
+from headwater.serve import Engine, predict
 from tests.cli.running import done
 from tests.serve.models import add_version, point, row
 
@@ -44,14 +45,17 @@ def told(batch: list[dict]):
 """
 
 
-def test_each_prediction_goes_through_the_flow_once(
-    sqlite_project: LocalProject, project_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def streaming(sqlite_project: LocalProject, project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in production, and a stream over what it answers."""
     (project_folder / "headwater.toml").write_text(SETTINGS)
     (project_folder / "flows.py").write_text(FLOW)
     monkeypatch.chdir(project_folder)
     monkeypatch.delenv("HEADWATER_PROJECT", raising=False)
     point(sqlite_project, add_version(sqlite_project))
+
+
+def test_each_prediction_goes_through_the_flow_once(sqlite_project: LocalProject) -> None:
     predictions = []
     for numbers in ([], [0, 1, 2], [3], []):
         if numbers:
@@ -68,3 +72,21 @@ def test_each_prediction_goes_through_the_flow_once(
         pull = tx.value("SELECT id FROM pulls WHERE source = 'stream:answers' AND files > 0 ORDER BY id LIMIT 1")
     (batch,) = read_proof(sqlite_project, pull).files[0]["batch"]
     assert (batch["stream"], batch["events"], sum(each["rows"] for each in batch["seals"])) == ("predictions", 3, 3)
+
+
+def test_what_a_server_answered_last_comes_while_it_has_nothing_to_do(sqlite_project: LocalProject) -> None:
+    with Engine(sqlite_project) as engine:
+        engine.predict("delay", [row(0)])
+        done("stream", "run", "answers", "--once")  # the server holds the file, and is asked for it
+
+        until = time.monotonic() + 10
+        while found_in(sqlite_project) == 0 and time.monotonic() < until:
+            time.sleep(0.1)
+            done("stream", "run", "answers", "--once")
+        assert found_in(sqlite_project) == 1
+
+
+def found_in(project: LocalProject) -> int:
+    if find_head(project, "answers", "main") is None:
+        return 0
+    return len(scan(project, "answers", sql="SELECT prediction FROM data").fetchall())

@@ -308,7 +308,7 @@ erase(project, SUBJECT, why=WHY, carry_out=True)
 """
 
 
-@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.long)])
 def test_an_erasure_that_is_killed_anywhere_is_completed_by_running_it_again(
     sqlite_project: LocalProject, tmp_path: Path, every: int
 ) -> None:

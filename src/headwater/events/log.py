@@ -129,6 +129,10 @@ class EventLog:
             return []
         return self._sealer.seal(all=False, rounds=1)
 
+    def let_go(self) -> None:
+        """Let others seal what this log has open, if somebody wants it: for a process that may not write for long."""
+        self._tail.let_go()
+
     def query(
         self,
         sql: str,

@@ -2,7 +2,8 @@
 
 ``<stream>/<writer>-<n>.seg`` is locked (flock) by its writer for as long as it may grow. A segment that nobody
 holds is finished, because its writer moved on to the next or died: anyone may seal it, holding the lock meanwhile.
-Who seals all and finds segments held touches ``.wanted``: their writers move on when they write or seal next.
+Who seals all and finds segments held touches ``.wanted``: their writers move on when they write or seal next, or look
+(``let_go``).
 """
 
 from __future__ import annotations
@@ -135,6 +136,9 @@ class FolderTail(Tail):
                 if since_ns is None or segment.begun_ns <= since_ns:
                     self._finish(stream)
 
+    def let_go(self) -> None:
+        self._finish_all(self._wanted_ns())
+
     def _wanted_ns(self) -> int:
         """Return when somebody last wanted what writers hold; 0 for never."""
         try:
@@ -166,7 +170,10 @@ class FolderTail(Tail):
 
     @contextmanager
     def claim(self, *, all: bool) -> Iterator[list[Claim]]:
-        self._finish_all(None if all else self._wanted_ns())
+        if all:
+            self._finish_all()
+        else:
+            self.let_go()
         held: list[_OpenFile] = []
         busy: list[Path] = []
         try:

@@ -93,6 +93,9 @@ class TableTail(Tail):
             filling[row.schema].add(row)
         return claims
 
+    def let_go(self) -> None:
+        """Nothing is held: rows lie in the ledger, where anybody may seal them."""
+
     def streams(self) -> set[str]:
         with self._ledger.read() as tx:
             return {row.stream for row in tx.all("SELECT DISTINCT stream FROM event_tail")}

@@ -120,6 +120,10 @@ class Tail(ABC):
         """
 
     @abstractmethod
+    def let_go(self) -> None:
+        """Finish what this writer holds and somebody who seals wants; nothing where rows are not held in files."""
+
+    @abstractmethod
     def streams(self) -> set[str]:
         """Return the streams that have open rows."""
 

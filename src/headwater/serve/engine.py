@@ -378,6 +378,7 @@ class Engine:
             try:
                 self._fleet.follow(self.project)
                 self._leave_numbers()
+                self.project.events.let_go()
             except Exception:  # noqa: BLE001  # the ledger may be away for a while; what is loaded goes on answering
                 _log.exception("looking for releases failed; it will be tried again")
                 self._stop.wait(1.0)
