@@ -191,13 +191,18 @@ class Story:
         return self._counted(self._client(month, rows))
 
     def traffic_during(self, month: int, rows: int, acts: Sequence[Callable[[], None]]) -> dict[str, Any]:
-        """Send a sample while ``acts`` are done one after the other."""
+        """Send a sample while ``acts`` are done one after the other, from the first answer on."""
+        before = self._newest_prediction()
         client = self._client(month, rows)
-        time.sleep(2.0)
+        while self._newest_prediction() == before and client.poll() is None:
+            time.sleep(0.05)
         for act in acts:
             act()
-            time.sleep(1.0)
+            time.sleep(0.5)
         return self._counted(client)
+
+    def _newest_prediction(self) -> str:
+        return list_predictions(self.project, "delay", limit=1)[0].ref
 
     def _client(self, month: int, rows: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, Path(__file__).with_name("client.py"), self.url, self.months[month - 1]]
@@ -236,8 +241,7 @@ class Story:
 
     def trace_lines(self) -> list[str]:
         """Return the way from the newest prediction to its sources, a line each."""
-        newest = list_predictions(self.project, "delay", limit=1)[0]
-        graph = trace(self.project, newest.ref, "up")
+        graph = trace(self.project, self._newest_prediction(), "up")
         lines = [f"{'  ' * min(node.depth, 6)}{node.kind}: {node.title}" for node in graph.nodes[:12]]
         sources = [node.title for node in graph.nodes if node.kind == "source"]
         return [*lines, f"{len(graph.nodes)} things, {len(sources)} sources: {', '.join(sources)[:150]}"]

@@ -20,6 +20,14 @@ _runs: dict[tuple[int, int, str], ActiveRun] = {}
 _task: ContextVar[str | None] = ContextVar("headwater_task", default=None)
 
 
+def environment_now() -> dict[str, str]:
+    """Return a copy of the environment, without what another thread takes out of it meanwhile.
+
+    ``dict(os.environ)`` fails there: a flow that returns puts the environment back while its first steps are started.
+    """
+    return {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None}
+
+
 def current_run_id() -> str | None:
     """Return the id of the run that this code runs in, None outside of one."""
     return os.environ.get(RUN) or None

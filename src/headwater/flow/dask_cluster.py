@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from headwater.errors import UnavailableError
 
+from .current import environment_now
 from .processes import end_tree, end_with_starter
 
 
@@ -39,7 +39,7 @@ class LocalProcesses:
             return subprocess.Popen(
                 [sys.executable, "-m", "dask", *words],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=lambda: end_with_starter(signal.SIGTERM), env={**os.environ},
+                preexec_fn=lambda: end_with_starter(signal.SIGTERM), env=environment_now(),
             )  # fmt: skip
 
     def address(self, timeout_s: float = 60.0) -> str:

@@ -20,6 +20,7 @@ import msgspec
 from headwater.errors import HeadwaterError, UserCodeError
 
 from . import wire
+from .current import environment_now
 from .executors import Executor, Job, Setup
 from .guarding import EVERY_S, MemoryGuard
 from .places import Line, Places, Taken
@@ -355,7 +356,7 @@ def environment(root: Path, project: str) -> dict[str, str]:
         # One thread of native code in each worker: two workers of two threads on two CPUs spin against each other
         # (a fit of 2 s took 30), and sums in parallel differ in their last bits. What the user set goes first.
         **dict.fromkeys(_NATIVE_THREADS, "1"),
-        **os.environ,
+        **environment_now(),
         "PYTHONPATH": os.pathsep.join([*path, *extra, *([] if package in (*path, *extra) else [package])]),
         "PYTHONHASHSEED": "0",
         "HEADWATER_PROJECT": project,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..current import environment_now
 from .trying import Asked, Tried
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class TrialProcess:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             cwd=project.root,
-            env={key: value for key, value in os.environ.items() if key != "HEADWATER_RUN"},
+            env={key: value for key, value in environment_now().items() if key != "HEADWATER_RUN"},
             start_new_session=True,
         )
         assert self._process.stdin is not None
