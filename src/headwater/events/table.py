@@ -55,11 +55,11 @@ class TableTail(Tail):
         with self._ledger.write(alone=alone) as tx:
             for batch in batches:
                 self._seq += 1
-                _insert_batch(tx, batch, self._writer, self._seq)
+                insert_batch(tx, batch, self._writer, self._seq)
 
     def write_within(self, tx: WriteTx, batch: Part) -> bool:
         # A writer of its own: our numbers are counted by whoever writes for all, and this is another thread.
-        _insert_batch(tx, batch, new_id(self._clock()), 1)
+        insert_batch(tx, batch, new_id(self._clock()), 1)
         if self.on_full is not None and len(batch.payload.data) >= SEAL_BYTES:
             self.on_full()
         return True
@@ -124,7 +124,8 @@ class TableTail(Tail):
         """The ledger's connection is the ledger's to close."""
 
 
-def _insert_batch(tx: WriteTx, batch: Part, writer: str, seq: int) -> None:
+def insert_batch(tx: WriteTx, batch: Part, writer: str, seq: int) -> None:
+    """Record rows as one numbered batch of a writer, in this transaction."""
     payload = batch.payload
     tx.insert(
         "event_tail",

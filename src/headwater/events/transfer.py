@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +12,7 @@ from headwater.durable import crash_point, make_directory, sync_directory, sync_
 from headwater.ids import new_id
 
 from .frames import pack, preamble
+from .table import insert_batch
 from .tail import Part, Span
 
 if TYPE_CHECKING:
@@ -73,21 +73,8 @@ def write_tail(tx: WriteTx, parts: Iterator[Part], clock: Callable[[], int]) -> 
     writer = new_id(clock())
     rows = 0
     for number, part in enumerate(parts, 1):
-        payload = part.payload
-        tx.insert(
-            "event_tail",
-            stream=part.schema.name,
-            writer=writer,
-            seq=number,
-            schema=part.schema.document(),
-            rows=payload.rows,
-            crc=zlib.crc32(payload.data),
-            payload=payload.data,
-            first_at=payload.first_at,
-            last_at=payload.last_at,
-            recorded_at=clock(),
-        )
-        rows += payload.rows
+        insert_batch(tx, part, writer, number)
+        rows += part.payload.rows
     return rows
 
 

@@ -9,7 +9,8 @@ where the class takes no arguments), then given its state. It is asked with one 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -90,7 +91,6 @@ class PytorchPredictor:
         self._module = module
         self._inputs = [field.name for field in contract.inputs]
         self._named = NamedOutputs(contract)
-        self._one_at_a_time = threading.Lock()
 
     def predict(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """Return each contract output, shape (rows,), for typed input columns of shape (rows,).
@@ -100,16 +100,30 @@ class PytorchPredictor:
         """
         torch, _ = _libraries()
         given = torch.from_numpy(np.column_stack([columns[name] for name in self._inputs]).astype(np.float32))
-        # How many threads torch uses is the process's: others wait, so that each sum keeps its order.
-        with self._one_at_a_time, torch.inference_mode():
-            before = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                found = called(self._module, given)
-            finally:
-                torch.set_num_threads(before)
+        with one_thread():
+            found = called(self._module, given)
         answers = found if isinstance(found, dict) else {"value": found}
         return self._named({name: _column(each.numpy()) for name, each in answers.items()})
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch infer with one thread, so that each sum keeps its order.
+
+    How many threads it uses is the process's own: whoever infers meanwhile, with whatever model, waits.
+    """
+    import torch
+
+    with _one_at_a_time, torch.inference_mode():
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def _column(values: Array) -> Array:

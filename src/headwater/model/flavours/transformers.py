@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ..contract import Contract
 from .files import Files, given_files
 from .huggingface import CONFIG, TOKENIZER, Config, HuggingfacePredictor, read_config, read_tokenizer, told
 from .outputs import Array
+from .pytorch import one_thread
 
 ENGINES = ("torch", "transformers", "tokenizers", "safetensors")
 _WEIGHTS = ".safetensors"
@@ -67,20 +67,13 @@ class _Asking:
 
     def __init__(self, module: Any) -> None:
         self._module = module
-        self._one_at_a_time = threading.Lock()
 
     def __call__(self, feed: dict[str, Array]) -> Array:
         import torch
 
         given = {name: torch.from_numpy(each) for name, each in feed.items()}
-        # How many threads torch uses is the process's: others wait, so that each sum keeps its order.
-        with self._one_at_a_time, torch.inference_mode():
-            before = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                answer = self._module(**given)
-            finally:
-                torch.set_num_threads(before)
+        with one_thread():
+            answer = self._module(**given)
         found = answer["logits"] if "logits" in answer else answer["last_hidden_state"]
         numbers: Array = found.numpy()
         return numbers
